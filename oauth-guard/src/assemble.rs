@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use oauth_client::clock::Clock;
+use oauth_client::config::tree::unreadable;
 use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
@@ -346,10 +347,7 @@ impl Assembler {
                     return static_set(&issuer.name, &document, algorithms, &field("jwks_file"), problems);
                 }
                 Err(error) => {
-                    problems.add(
-                        field("jwks_file"),
-                        format!("{} cannot be read: {}", path.display(), error.kind()),
-                    );
+                    problems.add(field("jwks_file"), unreadable(path, &error));
                     return None;
                 }
             },

@@ -103,19 +103,32 @@ fn signed_assertion(
 /// `token_exchange` (RFC 8693).
 pub(super) fn exchange(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
     needed(table, "subject_token", "grant = \"token_exchange\"", problems)?;
-    let token_type = |field: &str| TokenType::from(table.text(field).unwrap_or("access_token"));
+    let types = ["subject_token_type", "actor_token_type", "requested_token_type"];
+    let [subject_type, actor_type, requested] =
+        types.map(|field| token_type(table, field, TokenType::AccessToken, problems));
     let subject = table.secret_source("subject_token", problems);
-    let mut exchange = TokenExchange::new(subject?, token_type("subject_token_type"));
+    let mut exchange = TokenExchange::new(subject?, subject_type);
     if table.has("actor_token") {
-        exchange =
-            exchange.actor(table.secret_source("actor_token", problems)?, token_type("actor_token_type"));
+        exchange = exchange.actor(table.secret_source("actor_token", problems)?, actor_type);
     } else if table.has("actor_token_type") {
         problems.push(problem("actor_token", "is missing; actor_token_type says what it is"));
     }
     if table.has("requested_token_type") {
-        exchange = exchange.requested_token_type(token_type("requested_token_type"));
+        exchange = exchange.requested_token_type(requested);
     }
     Some(grant::token_exchange(exchange))
+}
+
+/// What kind of token a key says that something is: a name, or a URI, which has a colon.
+fn token_type(table: Table<'_>, field: &str, usual: TokenType, problems: &mut Vec<Problem>) -> TokenType {
+    match table.text(field).map(TokenType::from) {
+        Some(TokenType::Other(name)) if !name.contains(':') => {
+            let message = "is no kind of token; expected access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI";
+            problems.push(problem(field, message));
+            usual
+        }
+        named => named.unwrap_or(usual),
+    }
 }
 
 /// What an `id_jag` grant rests on. The client of the identity provider is built with the other one, since both use the same
@@ -163,8 +176,8 @@ pub(super) fn identity_provider(table: Table<'_>, problems: &mut Vec<Problem>) -
         false => join(PROVIDER, field),
     };
     problems.extend(found.iter().map(|found| problem(&place(&found.field), &found.message)));
-    let exchange =
-        TokenExchange::new(subject?, TokenType::from(table.text("subject_token_type").unwrap_or("id_token")));
+    let subject_type = token_type(table, "subject_token_type", TokenType::IdToken, problems);
+    let exchange = TokenExchange::new(subject?, subject_type);
     let audience = table.text("audience").map(str::to_owned);
     found.is_empty().then_some(IdentityProvider { client, exchange, audience })
 }
@@ -212,6 +225,30 @@ mod tests {
                 "subject_token: is for grant = \"token_exchange\" or \"id_jag\"; set grant to one of them, or remove it"
             ]
         );
+    }
+
+    #[test]
+    fn a_misspelt_kind_of_token_is_not_sent() {
+        for field in ["subject_token_type", "actor_token_type", "requested_token_type"] {
+            let exchange = |kind: &str| {
+                let mut values = json!({"grant": "token_exchange", "subject_token": "t", "actor_token": "a"});
+                values[field] = kind.into();
+                problems(values)
+            };
+            for kind in ["id_token", "saml2", "urn:ietf:params:oauth:token-type:jwt", "urn:x:y", "https://x"]
+            {
+                assert!(exchange(kind).is_empty(), "{kind}");
+            }
+            for kind in ["acess_token", "JWT", ""] {
+                let expected = format!(
+                    "{field}: is no kind of token; expected access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI"
+                );
+                assert_eq!(exchange(kind), [expected], "{kind}");
+            }
+        }
+        let jag = json!({"grant": "id_jag", "subject_token": "t", "subject_token_type": "idtoken",
+            "identity_provider": {"issuer": "https://idp.example.com", "client_id": "wiki", "client_auth": "none"}});
+        assert!(problems(jag)[0].starts_with("subject_token_type: is no kind of token"));
     }
 
     #[test]

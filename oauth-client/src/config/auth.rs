@@ -2,7 +2,7 @@
 
 use super::problem;
 use super::schema::join;
-use super::tree::Table;
+use super::tree::{Table, unreadable};
 use crate::authenticate::{ASSERTION, ClientAuth};
 use crate::client::ClientBuilder;
 use crate::dialect::Dialect;
@@ -97,8 +97,7 @@ impl TlsFiles {
         let mut file = |name: &str| {
             let path = table.text(name)?;
             if let Err(error) = std::fs::File::open(path) {
-                let message = format!("{path} cannot be read ({}); check path and permissions", error.kind());
-                problems.push(problem(&join("tls", name), &message));
+                problems.push(problem(&join("tls", name), &unreadable(path.as_ref(), &error)));
             }
             Some(crate::secret::from_file(path))
         };

@@ -250,7 +250,7 @@ pub const KEYS: &[Key] = &[
         Kind::Pairs,
         "none",
         "params = { partnerId = \"10000\" }",
-        "Further parameters of the token request; of the authorization request where the grant begins with one.",
+        "Further parameters of the token request; of the authorization request where the grant begins with one. What has a key of its own, such as scope, and what carries a secret are refused here.",
     ),
     Key::new(
         "dpop",

@@ -102,13 +102,7 @@ fn params<'t>(
 
 /// The problem of one of the `params`, in the terms of the file.
 fn in_params(name: &str, message: &str) -> Problem {
-    let field = format!("params.{name}");
-    match name {
-        "scope" | "resource" | "authorization_details" => {
-            problem(&field, &format!("has a key of its own, {name}; set that"))
-        }
-        _ => problem(&field, message),
-    }
+    problem(&format!("params.{name}"), message)
 }
 
 #[cfg(not(feature = "loopback"))]

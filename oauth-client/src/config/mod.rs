@@ -32,12 +32,15 @@ mod assertion_grants;
 mod auth;
 mod custom;
 mod dpop;
+mod environment;
 mod keys;
 mod login;
+mod params;
 mod redis;
 pub mod schema;
 pub mod tree;
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +50,7 @@ use serde_json::{Map, Value};
 use self::assertion_grants::IdentityProvider;
 pub use self::keys::KEYS;
 pub use self::redis::RedisConfig;
-use self::tree::Table;
+use self::tree::{Environment, Table};
 use crate::authenticate::ClientAuth;
 use crate::client::{Client, ClientBuilder};
 use crate::clock::Clock;
@@ -115,12 +118,22 @@ impl ClientConfig {
     }
 
     /// Reads the process's environment: `client_id` is `{prefix}CLIENT_ID`, `store.kind` is `{prefix}STORE_KIND`,
-    /// lists are separated by spaces, and a secret in a file is named by `{prefix}CLIENT_SECRET_FILE`.
+    /// lists are separated by blanks, and a secret in a file is named by `{prefix}CLIENT_SECRET_FILE`; see
+    /// [From the environment](crate::config#from-the-environment).
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is a mistake too.
+    /// As [`from_toml`](Self::from_toml), by variable; an unknown variable with the prefix is a mistake too.
     pub fn from_env(prefix: &str) -> Result<Self, Error> {
-        Self::from_tree(&tree::from_environment(prefix, KEYS, std::env::vars_os())?)
+        Self::of_environment(prefix, std::env::vars_os())
+    }
+
+    fn of_environment(
+        prefix: &str,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Error> {
+        let environment = Environment::read(prefix, KEYS, variables);
+        let read = Self::read(&environment.tree, environment.problems());
+        read.map_err(|problems| Error::new(Kind::Config(environment.names().rename(problems))))
     }
 
     /// The source it describes.
@@ -254,9 +267,14 @@ impl ClientConfig {
     }
 
     fn from_tree(values: &Map<String, Value>) -> Result<Self, Error> {
-        let mut problems = Vec::new();
+        Self::read(values, Vec::new()).map_err(|problems| Error::new(Kind::Config(problems)))
+    }
+
+    /// Reads a tree of which these problems are known already.
+    fn read(values: &Map<String, Value>, mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
         schema::check(values, KEYS, "", &mut problems);
         let table = Table::new(values);
+        params::check(table, &mut problems);
         let dialect = custom::dialect(table, &mut problems);
         let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
         let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
@@ -284,7 +302,7 @@ impl ClientConfig {
                 #[cfg(feature = "reqwest")]
                 tls,
             }),
-            _ => Err(Error::new(Kind::Config(schema::settle(problems)))),
+            _ => Err(schema::settle(problems)),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-pub use self::reference::{reference, table};
+pub use self::reference::{environment, reference, table};
 use crate::error::Problem;
 
 /// One key of a configuration.
@@ -158,7 +158,12 @@ fn check_table(
             continue;
         };
         if !key.kind.takes(value) {
-            problems.push(Problem { field, message: misfit(key, value) });
+            let example = match key.kind {
+                // A table's name stands on a line of its own.
+                Kind::Table(_) | Kind::Tables(_) => key.example.lines().next().unwrap_or_default().to_owned(),
+                _ => key.example.replace('\n', " "),
+            };
+            problems.push(Problem { field, message: misfit(key, value, &example) });
             continue;
         }
         match (key.kind, value) {
@@ -177,13 +182,8 @@ fn check_table(
 }
 
 /// What is wrong with a value that its key does not take.
-fn misfit(key: &Key, value: &Value) -> String {
+pub(super) fn misfit(key: &Key, value: &Value, example: &str) -> String {
     let expected = key.kind.expected();
-    let example = match key.kind {
-        // A table's name stands on a line of its own.
-        Kind::Table(_) | Kind::Tables(_) => key.example.lines().next().unwrap_or_default().to_owned(),
-        _ => key.example.replace('\n', " "),
-    };
     if let (Kind::OneOf(values), Some(text)) = (key.kind, value.as_str())
         // With half of its letters changed, a short word is another word: "open" is no misspelt "token".
         && let Some(near) = values.iter().find(|near| distance(text, near).is_some_and(|n| 2 * n < text.len()))

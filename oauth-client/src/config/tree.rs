@@ -1,14 +1,16 @@
-//! Reading a checked configuration: values by key, secrets from where they are, and the tree from the environment.
+//! Reading a checked configuration: values by key, secrets from where they are, and the tree from TOML or the environment.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::schema::{Key, Kind, distance, join};
+#[doc(hidden)]
+pub use super::environment::{Environment, Names};
+pub use super::environment::{from_environment, from_variables};
+use super::schema::{Kind, join};
+use crate::error::Problem;
 #[cfg(feature = "toml")]
-use crate::error::printable;
-use crate::error::{Error, Kind as ErrorKind, Problem};
+use crate::error::{Error, printable};
 use crate::secret::SecretSource;
 use crate::token::Secret;
 
@@ -108,10 +110,7 @@ impl<'a> Table<'a> {
                 let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
                 Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
             }
-            Err(error) => cannot(
-                "file",
-                format!("{path} cannot be read ({}); check path and permissions", error.kind()),
-            ),
+            Err(error) => cannot("file", unreadable(path.as_ref(), &error)),
         }
     }
 }
@@ -224,212 +223,22 @@ fn twice(text: &str, at: usize, key: &str) -> String {
 /// # Errors
 /// As [`from_toml`], and `config` when the file cannot be read.
 #[cfg(feature = "toml")]
-pub fn from_file(path: &std::path::Path) -> Result<Map<String, Value>, Error> {
+pub fn from_file(path: &Path) -> Result<Map<String, Value>, Error> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot be read ({}); check path and permissions", error.kind());
-        Error::config(&path.display().to_string(), message)
+        let message = format!("cannot be read: {error}; check path and permissions");
+        Error::config(&absolute(path).display().to_string(), message)
     })?;
     from_toml(&text)
 }
 
-/// Reads a configuration from environment variables: the key in capitals behind the prefix, tables joined by `_`,
-/// lists of tables numbered from 0 (`PREFIX_ISSUER_0_AUDIENCE`), list items separated by spaces, pairs written
-/// `a=1&b=2`, expressions written as JSON, and a secret's file named by `…_FILE`. A table of secrets is one variable
-/// for each (`PREFIX_HEADERS_X_API_KEY`, or `…_X_API_KEY_FILE`, for `headers = { x-api-key = … }`).
-///
-/// # Errors
-/// `config`, with every variable that has the prefix and cannot be placed.
-pub fn from_variables(
-    prefix: &str,
-    keys: &[Key],
-    variables: impl IntoIterator<Item = (String, String)>,
-) -> Result<Map<String, Value>, Error> {
-    let mut left: BTreeMap<String, String> =
-        variables.into_iter().filter(|(name, _)| name.starts_with(prefix)).collect();
-    let given: BTreeSet<String> = left.keys().cloned().collect();
-    let tree = take_table(prefix, keys, &mut left);
-    if left.is_empty() {
-        return Ok(tree);
-    }
-    let stray = left.keys().cloned().map(|field| {
-        let file = format!("{field}_FILE");
-        let message = match suggestion(prefix, keys, &field) {
-            _ if given.contains(&file) && !left.contains_key(&file) => {
-                format!("is given beside {file}; unset one of them")
-            }
-            Some(name) => format!("is not a known variable; did you mean {name}?"),
-            None => format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals"),
-        };
-        Problem { field, message }
-    });
-    Err(Error::new(ErrorKind::Config(stray.collect())))
+/// Why a file cannot be read: where it was looked for, and what the system says.
+#[doc(hidden)]
+#[must_use]
+pub fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!("{} cannot be read: {error}; check path and permissions", absolute(path).display())
 }
 
-/// The same, from variables as the operating system has them.
-///
-/// # Errors
-/// As [`from_variables`], and for those that have the prefix and are not UTF-8.
-pub fn from_environment(
-    prefix: &str,
-    keys: &[Key],
-    variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> Result<Map<String, Value>, Error> {
-    let (mut known, mut problems) = (Vec::new(), Vec::new());
-    for (name, value) in variables {
-        match (name.into_string(), value.into_string()) {
-            (Ok(name), Ok(value)) => known.push((name, value)),
-            (name, _) => {
-                let field = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
-                // The value may be a secret.
-                let message = "is not UTF-8; set it to a text in UTF-8, or unset it".to_owned();
-                problems.push(Problem { field, message });
-            }
-        }
-    }
-    problems.retain(|problem| problem.field.starts_with(prefix));
-    problems.sort_by(|one, other| one.field.cmp(&other.field));
-    let tree = from_variables(prefix, keys, known);
-    if problems.is_empty() {
-        return tree;
-    }
-    if let Err(error) = tree {
-        problems.extend(error.problems().iter().cloned());
-    }
-    Err(Error::new(ErrorKind::Config(problems)))
-}
-
-/// The known variable that differs from this one in two letters at most. Indices stay as they are.
-fn suggestion(prefix: &str, keys: &[Key], variable: &str) -> Option<String> {
-    let is_index = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let rest = variable.strip_prefix(prefix)?;
-    let indices: Vec<&str> = rest.split('_').filter(|part| is_index(part)).collect();
-    let form: Vec<&str> = rest.split('_').map(|part| if is_index(part) { "0" } else { part }).collect();
-    let form = form.join("_");
-    let mut known = Vec::new();
-    names("", keys, &mut known);
-    let (near, _) = known
-        .into_iter()
-        .filter_map(|name| Some((distance(&form, &name)?, name)))
-        .min()
-        .map(|(distance, name)| (name, distance))?;
-    let mut indices = indices.into_iter();
-    let parts =
-        near.split('_').map(|part| if is_index(part) { indices.next().unwrap_or(part) } else { part });
-    Some(format!("{prefix}{}", parts.collect::<Vec<_>>().join("_")))
-}
-
-/// Every variable that these keys know, with 0 for each index.
-fn names(prefix: &str, keys: &[Key], out: &mut Vec<String>) {
-    for key in keys {
-        let name = format!("{prefix}{}", key.name.to_uppercase());
-        match key.kind {
-            Kind::Table(keys) => names(&format!("{name}_"), keys, out),
-            Kind::Tables(keys) => names(&format!("{name}_0_"), keys, out),
-            Kind::Secret => out.extend([format!("{name}_FILE"), name]),
-            Kind::Secrets => {}
-            _ => out.push(name),
-        }
-    }
-}
-
-fn take_table(prefix: &str, keys: &[Key], left: &mut BTreeMap<String, String>) -> Map<String, Value> {
-    let mut table = Map::new();
-    for key in keys {
-        let name = format!("{prefix}{}", key.name.to_uppercase());
-        let value = match key.kind {
-            Kind::Table(keys) => {
-                Some(take_table(&format!("{name}_"), keys, left)).filter(|t| !t.is_empty()).map(Value::Object)
-            }
-            Kind::Tables(keys) => {
-                let tables = (0..).map(|n| take_table(&format!("{name}_{n}_"), keys, left));
-                let tables: Vec<_> =
-                    tables.take_while(|table| !table.is_empty()).map(Value::Object).collect();
-                Some(tables).filter(|tables| !tables.is_empty()).map(Value::Array)
-            }
-            Kind::Secrets => Some(take_secrets(&format!("{name}_"), left))
-                .filter(|secrets| !secrets.is_empty())
-                .map(Value::Object),
-            Kind::Secret | Kind::SecretOrSecrets => match left.remove(&format!("{name}_FILE")) {
-                Some(path) => Some(serde_json::json!({ "file": path })),
-                None => left.remove(&name).map(|text| match key.kind {
-                    // A list is written as JSON.
-                    Kind::SecretOrSecrets if text.starts_with('[') => {
-                        serde_json::from_str(&text).unwrap_or(Value::String(text))
-                    }
-                    _ => Value::String(text),
-                }),
-            },
-            kind => left.remove(&name).map(|text| to_value(kind, text)),
-        };
-        table.extend(value.map(|value| (key.name.to_owned(), value)));
-    }
-    table
-}
-
-/// Names of variables have neither small letters nor hyphens.
-fn take_secrets(prefix: &str, left: &mut BTreeMap<String, String>) -> Map<String, Value> {
-    let mine: Vec<_> = left.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
-    let mut secrets = Map::new();
-    for variable in mine {
-        // The file counts, and the other one is reported.
-        if left.contains_key(&format!("{variable}_FILE")) {
-            continue;
-        }
-        let Some(text) = left.remove(&variable) else { continue };
-        let name = variable.strip_prefix(prefix).unwrap_or_default();
-        let (name, value) = match name.strip_suffix("_FILE") {
-            Some(name) => (name, serde_json::json!({ "file": text })),
-            None => (name, Value::String(text)),
-        };
-        secrets.insert(name.to_ascii_lowercase().replace('_', "-"), value);
-    }
-    secrets
-}
-
-/// What does not fit stays a string, and the check will say what was expected.
-fn to_value(kind: Kind, text: String) -> Value {
-    match kind {
-        Kind::Texts | Kind::SomeOf(_) => text.split_whitespace().map(Value::from).collect(),
-        Kind::Number(_) => text.parse::<u64>().map_or(Value::String(text), Value::from),
-        Kind::Flag => text.parse::<bool>().map_or(Value::String(text), Value::from),
-        Kind::Expression(..) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Kind::Pairs => url::form_urlencoded::parse(text.as_bytes())
-            .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
-            .collect::<Map<_, _>>()
-            .into(),
-        _ => Value::String(text),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::KEYS;
-    use super::*;
-
-    #[test]
-    fn a_secret_and_its_file_are_not_given_together() {
-        let variables = [
-            ("APP_CLIENT_SECRET", "s3cr3t"),
-            ("APP_CLIENT_SECRET_FILE", "/run/client"),
-            ("APP_STORE_SEAL_KEY", "s3cr3t"),
-            ("APP_STORE_SEAL_KEY_FILE", "/run/seal"),
-            ("APP_HEADERS_X_API_KEY", "s3cr3t"),
-            ("APP_HEADERS_X_API_KEY_FILE", "/run/key"),
-            ("APP_OTHER", "x"),
-            ("APP_OTHER_FILE", "x"),
-        ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let error = from_variables("APP_", KEYS, variables).unwrap_err();
-        let said: Vec<_> = error.problems().iter().map(ToString::to_string).collect();
-        assert_eq!(
-            said,
-            [
-                "APP_CLIENT_SECRET: is given beside APP_CLIENT_SECRET_FILE; unset one of them",
-                "APP_HEADERS_X_API_KEY: is given beside APP_HEADERS_X_API_KEY_FILE; unset one of them",
-                "APP_OTHER: is not a known variable; the prefix is APP_, the rest a key in capitals",
-                "APP_OTHER_FILE: is not a known variable; the prefix is APP_, the rest a key in capitals",
-                "APP_STORE_SEAL_KEY: is given beside APP_STORE_SEAL_KEY_FILE; unset one of them",
-            ]
-        );
-    }
+/// A relative path begins at the working directory of the process, which a message has to show.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

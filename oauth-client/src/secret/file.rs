@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use crate::clock::Now;
+use crate::config::tree::absolute;
 use crate::error::{Error, Kind};
 use crate::token::Secret;
 
@@ -117,8 +118,8 @@ impl SecretFile {
                 }
             }
             Err(error) => {
-                let path = self.path.display();
-                return Err(Error::config(field, format!("{path} {}", reason(&error))));
+                let path = absolute(&self.path);
+                return Err(Error::config(field, format!("{} {}", path.display(), reason(&error))));
             }
         }
         // It is there in each case that leads here.
@@ -163,7 +164,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::FileTooLarge => "is larger than any secret (64 KiB)".to_owned(),
         io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
         io::ErrorKind::UnexpectedEof => "is empty".to_owned(),
-        kind => format!("cannot be read ({kind}); check path and permissions"),
+        _ => format!("cannot be read: {error}; check path and permissions"),
     }
 }
 

@@ -76,9 +76,10 @@ mod possession;
 mod revocation;
 mod rules;
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use oauth_client::config::tree::{self, Table};
+use oauth_client::config::tree::{Environment, Names, Table};
 use oauth_client::config::{RedisConfig, schema};
 use oauth_client::secret::from_file;
 use serde::de::DeserializeOwned;
@@ -99,6 +100,8 @@ use crate::keys::KeyPolicy;
 pub struct GuardConfig {
     builder: GuardBuilder,
     redis: Option<RedisConfig>,
+    /// How its variables are named, where it came from the environment.
+    names: Option<Names>,
 }
 
 impl GuardConfig {
@@ -108,7 +111,7 @@ impl GuardConfig {
     /// All configuration errors together, by key; no value is quoted.
     #[cfg(feature = "toml")]
     pub fn from_toml(text: &str) -> Result<Self, BuildError> {
-        Self::from_tree(&tree::from_toml(text).map_err(build_error)?)
+        Self::from_tree(&oauth_client::config::tree::from_toml(text).map_err(build_error)?)
     }
 
     /// Reads a TOML file.
@@ -117,17 +120,29 @@ impl GuardConfig {
     /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
     #[cfg(feature = "toml")]
     pub fn from_file(path: impl AsRef<std::path::Path>) -> Result<Self, BuildError> {
-        Self::from_tree(&tree::from_file(path.as_ref()).map_err(build_error)?)
+        Self::from_tree(&oauth_client::config::tree::from_file(path.as_ref()).map_err(build_error)?)
     }
 
     /// Reads the process's environment: `realm` is `{prefix}REALM`, `cache.max_bytes` is `{prefix}CACHE_MAX_BYTES`,
-    /// issuers are numbered (`{prefix}ISSUER_0_AUDIENCE`), and lists are separated by spaces.
+    /// issuers are numbered (`{prefix}ISSUER_0_AUDIENCE`), and lists are separated by blanks; see
+    /// [From the environment](crate::config#from-the-environment).
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml); an unknown variable with the prefix is an error too.
+    /// As [`from_toml`](Self::from_toml), by variable; an unknown variable with the prefix is an error too.
     pub fn from_env(prefix: &str) -> Result<Self, BuildError> {
-        let tree = tree::from_environment(prefix, KEYS, std::env::vars_os());
-        Self::from_tree(&tree.map_err(build_error)?)
+        Self::of_environment(prefix, std::env::vars_os())
+    }
+
+    fn of_environment(
+        prefix: &str,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, BuildError> {
+        let environment = Environment::read(prefix, KEYS, variables);
+        let names = environment.names();
+        match Self::read(&environment.tree, environment.problems()) {
+            Ok(config) => Ok(Self { names: Some(names.clone()), ..config }),
+            Err(problems) => Err(BuildError::new(names.rename(problems))),
+        }
     }
 
     /// Builds the guard. Claims are read by name.
@@ -135,7 +150,8 @@ impl GuardConfig {
     /// # Errors
     /// As [`GuardBuilder::build`].
     pub fn build(self) -> Result<Guard, BuildError> {
-        self.builder.build()
+        let Self { builder, names, .. } = self;
+        builder.build().map_err(|error| named(names.as_ref(), error))
     }
 
     /// The Redis that the guards of a fleet share, with the table `redis`. The package `tower-oauth-guard-redis` connects
@@ -155,23 +171,28 @@ impl GuardConfig {
     /// # Errors
     /// As [`GuardBuilder::build`].
     pub fn build_typed<T: DeserializeOwned + Send + Sync + 'static>(self) -> Result<Guard<T>, BuildError> {
-        self.builder.claims::<T>().build()
+        let Self { builder, names, .. } = self;
+        builder.claims::<T>().build().map_err(|error| named(names.as_ref(), error))
     }
 
     fn from_tree(values: &Map<String, Value>) -> Result<Self, BuildError> {
-        let mut problems = Vec::new();
+        Self::read(values, Vec::new()).map_err(BuildError::new)
+    }
+
+    /// Reads a tree of which these problems are known already.
+    fn read(values: &Map<String, Value>, mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
         schema::check(values, KEYS, "", &mut problems);
         rules::check(Table::new(values), &mut problems);
         let builder = builder(Table::new(values), &mut problems);
         let redis = Table::new(values).table("redis");
         let redis = redis.and_then(|table| RedisConfig::of_table(table, "redis", &mut problems));
         if problems.is_empty() {
-            return Ok(Self { builder: builder.redis_connected(redis.is_none()), redis });
+            return Ok(Self { builder: builder.redis_connected(redis.is_none()), redis, names: None });
         }
         // The errors that building finds are reported together with these, one for each field.
         let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();
         let all = problems.into_iter().chain(more.into_iter().map(renamed));
-        Err(BuildError::new(schema::settle(all)))
+        Err(schema::settle(all))
     }
 }
 
@@ -332,6 +353,14 @@ fn key_policy(table: Table<'_>) -> KeyPolicy {
     }
 }
 
+/// An error of building, by variables where the configuration came from those.
+fn named(names: Option<&Names>, error: BuildError) -> BuildError {
+    match names {
+        Some(names) => BuildError::new(names.rename(error.problems().iter().cloned().map(renamed))),
+        None => error,
+    }
+}
+
 /// The builder's field names, with the units of the file.
 fn renamed(mut problem: Problem) -> Problem {
     if problem.field.starts_with("keys.") {
@@ -340,6 +369,7 @@ fn renamed(mut problem: Problem) -> Problem {
     problem
 }
 
+#[cfg(feature = "toml")]
 fn build_error(error: oauth_client::Error) -> BuildError {
     BuildError::new(error.problems().to_vec())
 }

@@ -1,3 +1,4 @@
+use oauth_client::config::tree;
 use serde_json::json;
 
 use super::*;
@@ -11,6 +12,23 @@ fn fields(error: &BuildError) -> Vec<&str> {
 }
 
 const EXAMPLE: &str = include_str!("../../guard.example.toml");
+const VARIABLES: &str = "GUARD_REALM=orders
+GUARD_ISSUER_0_ISSUER=https://auth.example.com
+GUARD_ISSUER_0_AUDIENCE='orders-api billing-api'
+GUARD_ISSUER_0_HEADERS_X_TENANT=acme
+GUARD_RULE_0_PATH='/orders/{*rest}'
+GUARD_RULE_0_METHODS='GET POST'
+GUARD_RULE_0_REQUIRE='{\"scope\":\"orders:read\"}'
+GUARD_DPOP=";
+
+#[test]
+fn the_variables_in_the_reference_are_a_configuration() {
+    let variables = VARIABLES.lines().map(|line| {
+        let (name, value) = line.split_once('=').unwrap();
+        (name.into(), value.trim_matches('\'').into())
+    });
+    GuardConfig::of_environment("GUARD_", variables).unwrap().build().unwrap();
+}
 
 #[cfg(feature = "toml")]
 #[test]
@@ -21,7 +39,8 @@ fn the_whole_file_in_the_reference_builds() {
 #[test]
 fn the_reference_in_the_docs_is_generated_from_the_keys() {
     let written = include_str!("../../CONFIG.md");
-    let generated = [schema::reference(EXAMPLE, KEYS), rules::reference()].concat();
+    let environment = schema::environment("GUARD_", VARIABLES, "GuardConfig");
+    let generated = [schema::reference(EXAMPLE, KEYS), rules::reference(), environment].concat();
     if std::env::var_os("WRITE_CONFIG_REFERENCE").is_some() {
         std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/CONFIG.md"), &generated).unwrap();
     }
@@ -461,3 +480,77 @@ fn an_issuer_in_the_environment_gets_a_suggestion_with_its_number() {
     let said = error.problems()[0].to_string();
     assert!(said.ends_with("did you mean API_ISSUER_12_AUDIENCE?"), "{said}");
 }
+
+fn of_variables(pairs: &[(&str, &str)]) -> Result<GuardConfig, BuildError> {
+    GuardConfig::of_environment("GUARD_", pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+}
+
+#[test]
+fn problems_of_the_environment_are_reported_together_by_variable() {
+    let error = of_variables(&[
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x,y"),
+        ("GUARD_ISSUER_0_LEEWAY_SECONDS", "many"),
+        ("GUARD_ISSUER_2_ISSUER", "https://b"),
+        ("GUARD_RULE_0_PATH", "/orders"),
+        ("GUARD_RULE_0_REQUIRE", "scope=read"),
+        ("GUARD_REALMM", "x"),
+        ("GUARD_DEFAULT_ACCESS", "open"),
+    ])
+    .unwrap_err();
+    let mut found = fields(&error);
+    found.sort_unstable();
+    assert_eq!(
+        found,
+        [
+            "GUARD_DEFAULT_ACCESS",
+            "GUARD_ISSUER_0_AUDIENCE",
+            "GUARD_ISSUER_0_LEEWAY_SECONDS",
+            "GUARD_ISSUER_2_ISSUER",
+            "GUARD_REALMM",
+            "GUARD_RULE_0_REQUIRE",
+        ],
+        "{error}"
+    );
+    let said = error.to_string();
+    assert!(said.contains("GUARD_ISSUER_1_… is missing"), "{said}");
+    assert!(said.contains(r#"for instance GUARD_RULE_0_REQUIRE={"scope":"orders:read"}"#), "{said}");
+    assert!(said.contains("GUARD_ISSUER_0_AUDIENCE: has commas"), "{said}");
+    // What only building finds.
+    let config = of_variables(&[
+        ("GUARD_ISSUER_0_ISSUER", "https://a"),
+        ("GUARD_ISSUER_0_AUDIENCE", "x"),
+        ("GUARD_ISSUER_0_JWKS_FILE", "does/not/exist.json"),
+    ]);
+    let error = config.unwrap().build().unwrap_err();
+    assert_eq!(fields(&error), ["GUARD_ISSUER_0_JWKS_FILE"]);
+    let directory = std::env::current_dir().unwrap();
+    let path = directory.join("does/not/exist.json");
+    assert!(error.to_string().contains(&format!("{} cannot be read: ", path.display())), "{error}");
+}
+
+#[test]
+fn a_table_of_defaults_is_switched_on_by_its_own_variable() {
+    let issuer = [("GUARD_ISSUER_0_ISSUER", "https://a"), ("GUARD_ISSUER_0_AUDIENCE", "x")];
+    let guard = |more: &[(&str, &str)]| of_variables(&[&issuer, more].concat()).unwrap().build().unwrap();
+    assert!(guard(&[]).health().replay.is_none());
+    assert!(guard(&[("GUARD_DPOP", "")]).health().replay.is_some());
+    assert!(guard(&[("GUARD_DPOP", r#"{"mode":"require"}"#)]).health().replay.is_some());
+}
+
+/// The same keys from a file and from the environment.
+#[cfg(feature = "toml")]
+#[test]
+fn every_example_of_the_reference_is_the_same_from_variables() {
+    walk::every_example(KEYS);
+}
+
+/// What the walk needs, which is in different places here and in the client.
+#[cfg(feature = "toml")]
+mod parts {
+    pub(super) use oauth_client::config::schema::{Key, Kind};
+    pub(super) use oauth_client::config::tree::{from_toml, from_variables};
+}
+#[cfg(feature = "toml")]
+#[path = "../../../oauth-client/src/config/environment/tests/walk.rs"]
+mod walk;

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use oauth_client::config::tree::unreadable;
 use oauth_client::secret::{SecretSource, from_file};
 use oauth_client::transport::HttpClient;
 use url::Url;
@@ -139,8 +140,6 @@ fn check(path: &Path) -> Result<(), String> {
     match std::fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Err(format!("{} is empty; expected a token", path.display())),
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(format!("{} cannot be read ({}); check path and permissions", path.display(), error.kind()))
-        }
+        Err(error) => Err(unreadable(path, &error)),
     }
 }
