@@ -7,8 +7,8 @@ pub(super) const MOST_SEGMENT_BYTES: usize = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ambiguous(pub(crate) &'static str);
 
-/// What is between the first slash and the last; nothing for `/`. `None` if the path does not start at the root, as in
-/// `OPTIONS *`.
+/// What is between the first slash and the last; nothing for `/`. `None` if the path does not start at the root: it is `*` in
+/// `OPTIONS *`, and empty in `CONNECT host:443` and `POST host`, which HTTP servers hand on (RFC 9112 section 3.2).
 pub(super) fn inside(path: &str) -> Option<Option<&str>> {
     let rest = path.strip_prefix('/')?;
     Some(if rest.is_empty() { None } else { Some(rest.strip_suffix('/').unwrap_or(rest)) })

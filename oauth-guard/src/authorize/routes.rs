@@ -228,11 +228,27 @@ struct Found {
 
 impl Walk<'_> {
     fn start(&mut self, routes: &Routes, path: &str) -> Result<Option<Found>, Ambiguous> {
-        let Some(inside) = path::inside(path) else { return Ok(None) };
+        let inside = path::inside(path);
         if path::has_dot_segment(path) {
             return Err(Ambiguous("the path has a segment `.` or `..`"));
         }
-        self.walk(&routes.root, inside)
+        match inside {
+            Some(inside) => self.walk(&routes.root, inside),
+            None => self.without_slash(&routes.root, path),
+        }
+    }
+
+    /// `{*rest}` at the root covers every request. Routers that merely skip the first slash of a path read such a target as
+    /// if it had one, so a more specific rule must not be evaded by that.
+    #[cold]
+    fn without_slash(&mut self, root: &Node, path: &str) -> Result<Option<Found>, Ambiguous> {
+        let read = self.walk(root, Some(path).filter(|path| !path.is_empty()))?;
+        let covering = self.rest(root)?;
+        let rule = |found: &Option<Found>| found.map(|found| found.entry.rule);
+        if rule(&read) == rule(&covering) {
+            return Ok(covering);
+        }
+        Err(Ambiguous("the request target has no slash at the start, where a rule could be meant"))
     }
 
     /// An ambiguous segment matters only while there are rules that it could evade: outside of the tree there are none.

@@ -28,7 +28,8 @@ use crate::request::RequestHead;
 /// - `{*rest}`, at the end, matches the path up to it, with a slash and without, and everything below. (A catch-all of
 ///   axum's router matches only what is below. And axum tries fallbacks last, nested ones too: its route
 ///   `/{tenant}/{*rest}` gets requests below `/api` before the fallback of a router that is nested there, while the
-///   guard applies a rule for `/api/{*rest}` to them.)
+///   guard applies a rule for `/api/{*rest}` to them.) `/{*rest}` covers every request, also those whose target has no slash
+///   at the start: `OPTIONS *`, and `CONNECT host:443` or `POST host`, whose path is empty.
 ///
 /// Of all rules that match a request's path and method, only the most specific one applies: from left to right, text
 /// before `{id}` before `{*rest}`; then a rule with the method before one without. A rule for `GET` applies to `HEAD`
@@ -43,7 +44,8 @@ use crate::request::RequestHead;
 /// public too. Write the pattern as the route is written.
 ///
 /// Requests whose path two servers could read differently are rejected with 400 where they could evade a rule: `.` and
-/// `..`, `//`, `;`, encoded slashes and backslashes, and text of a rule in another percent-encoding.
+/// `..`, `//`, `;`, encoded slashes and backslashes, text of a rule in another percent-encoding, an empty path where there
+/// is a rule for `/`, and `*` where there is one for `/{id}`.
 ///
 /// With the feature `axum`, the path is the one that the outermost router received, so a layer on a nested router sees
 /// the prefix too. Elsewhere, a middleware in front of the guard that rewrites paths changes what the guard sees.

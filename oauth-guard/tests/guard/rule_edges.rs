@@ -1,4 +1,4 @@
-//! Where rules could be evaded or mistaken: slashes, parameters, methods, routes without a rule, patterns that match
+//! Where rules could be evaded or mistaken: slashes, targets without one, parameters, methods, routes without a rule, patterns that match
 //! nothing.
 
 use bytes::Bytes;
@@ -78,6 +78,40 @@ async fn path_parameters_take_no_weaker_rule() {
         assert_eq!(reply.summary(), (400, Some("invalid_request")), "{target}");
     }
     assert_eq!(get(&layer, "/projects/a;v=1", Some(&token)).await.0, 200, "no rule covers anything in there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_without_a_slash_evade_no_rule() {
+    let fixture = Fixture::new();
+    let token = fixture.server.mint().scope("read").build();
+    let star = [(Method::GET, "*"), (Method::OPTIONS, "*")];
+    let empty = [(Method::POST, "foo"), (Method::POST, "host:80"), (Method::CONNECT, "host:443")];
+    let ask_all = async |rules: Vec<Rule>, targets: &[(Method, &str)], token: Option<&str>| {
+        let layer = guard(&fixture, rules).layer().optional();
+        let mut summaries = Vec::new();
+        for (method, target) in targets {
+            let reply = ask(&layer, method.clone(), target, token).await;
+            summaries.push((reply.status, reply.challenge));
+        }
+        summaries.dedup();
+        let [summary] = &*summaries else { panic!("{summaries:?}") };
+        summary.clone()
+    };
+    let all = [&star[..], &empty].concat();
+    let rest = || Rule::new("/{*rest}");
+    assert_eq!(ask_all(vec![rest().require(scope("admin"))], &all, Some(&token)).await, too_little("admin"));
+    assert_eq!(ask_all(vec![rest()], &all, None).await.0, 401);
+    let mcp = || rest().mcp("*").require(scope("mcp"));
+    assert_eq!(ask_all(vec![mcp()], &all, Some(&token)).await, too_little("mcp"));
+    assert_eq!(ask_all(vec![rest().public()], &all, None).await.0, 200);
+    // A framework that drops the first slash takes an empty path for `/`, and `*` for a segment.
+    for weaker in [vec![], vec![rest().public()]] {
+        let with = |rule: Rule| [vec![rule.require(scope("admin"))], weaker.clone()].concat();
+        assert_eq!(ask_all(with(Rule::new("/")), &empty, Some(&token)).await.0, 400);
+        assert_eq!(ask_all(with(Rule::new("/{page}")), &star, Some(&token)).await.0, 400);
+        assert_eq!(ask_all(with(Rule::new("/").mcp("*")), &empty, Some(&token)).await.0, 400);
+        assert_eq!(ask_all(with(Rule::new("/orders")), &all, Some(&token)).await.0, 200);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,11 +40,33 @@ fn text_goes_before_a_placeholder_and_that_before_the_rest() {
         ("/other", None),
         ("/ORDERS/7", None),
         ("/ordersX", None),
-        ("*", None),
-        ("", None),
     ] {
         assert_eq!(find(&routes, path), Ok(rule), "{path}");
     }
+}
+
+/// `OPTIONS *`, and `CONNECT host:443`, whose path is empty. Some frameworks look for the first slash and drop it, and others
+/// go to their fallback.
+#[test]
+fn targets_without_a_slash_are_covered_by_the_rest_of_the_root_alone() {
+    for (patterns, star, empty) in [
+        (&["/orders", "/{*rest}"][..], Ok(Some(1)), Ok(Some(1))),
+        (&["/orders", "/orders/{*rest}"], Ok(None), Ok(None)),
+        (&["/"], Ok(None), Err(())),
+        (&["/", "/{*rest}"], Ok(Some(1)), Err(())),
+        (&["/{page}"], Err(()), Ok(None)),
+        (&["/{page}", "/{*rest}"], Err(()), Ok(Some(1))),
+        (&["/{tenant}/{*rest}", "/{*rest}"], Err(()), Ok(Some(1))),
+        (&["/{tenant}/orders", "/{*rest}"], Ok(Some(1)), Ok(Some(1))),
+    ] {
+        let routes = routes(&patterns.iter().map(|pattern| (*pattern, &[][..])).collect::<Vec<_>>());
+        for (path, rule) in [("*", star), ("", empty)] {
+            assert_eq!(find(&routes, path).map_err(|Ambiguous(_)| ()), rule, "{path:?} {patterns:?}");
+        }
+    }
+    let by_method = routes(&[("/", &[Method::POST]), ("/{*rest}", &[Method::GET])]);
+    assert_eq!(find(&by_method, ""), Ok(Some(1)));
+    assert_eq!(by_method.find("", Lookup { method: &Method::PUT, ..GET }), Ok([None; 2]));
 }
 
 #[test]
