@@ -47,7 +47,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     ///
     /// Only what a configuration file cannot express stays: the HTTP client, the issuer resolver and the rejection hook unless
     /// the builder sets others, and the clock always. An
-    /// issuer whose keys come from the same location keeps them, and an unchanged issuer keeps its tokens in the cache;
+    /// issuer whose keys come from the same location keeps them, unless `danger_allow_http` is withdrawn or its authorities
+    /// change, and an unchanged issuer keeps its tokens in the cache;
     /// tokens of a changed issuer are validated again. What was learnt by introspection is asked again, once the server
     /// may be asked: a pause that it has asked for goes on.
     ///

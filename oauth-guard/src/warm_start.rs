@@ -21,10 +21,7 @@ impl<T: Send + Sync + 'static> Guard<T> {
             .values()
             .cloned()
             .chain(tenants)
-            .filter_map(|issuer| {
-                let (fetched_at, document) = issuer.keys.remote()?.exported()?;
-                ExportedSet::new(issuer.name(), fetched_at, &document)
-            })
+            .filter_map(|issuer| ExportedSet::of(issuer.name(), issuer.keys.remote()?))
             .collect();
         if let Some(tenants) = &snapshot.tenants {
             sets.extend(tenants.preloaded.all());
@@ -32,8 +29,8 @@ impl<T: Send + Sync + 'static> Guard<T> {
         KeyExport::new(sets)
     }
 
-    /// Takes over exported key sets, and returns how many. Sets of unknown issuers are skipped, and so are sets older
-    /// than the current one, older than `max_stale`, or from the future. A set that is due for a refresh is refreshed
+    /// Takes over exported key sets, and returns how many. Sets of unknown issuers are skipped, and so are sets
+    /// fetched from another location, older than the current one, older than `max_stale`, or from the future. A set that is due for a refresh is refreshed
     /// as usual.
     ///
     /// With [`resolve_issuers`](crate::GuardBuilder::resolve_issuers), sets of issuers that are not resolved yet are

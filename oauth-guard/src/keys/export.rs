@@ -10,6 +10,8 @@ use crate::defaults;
 
 /// The key sets of a guard's issuers as last fetched, for a file or a shared cache, in any serde format. They are public
 /// keys and not secret, but a process that can change them can sign tokens: store them where only the service can write.
+/// A set names where it was fetched from, and a guard that fetches that issuer's keys elsewhere does not take it; one without
+/// that name, by an earlier version, is taken wherever the keys are.
 ///
 /// ```
 /// # use oauth_guard::{Guard, Issuer, KeyExport};
@@ -41,13 +43,19 @@ pub(crate) struct ExportedSet {
     issuer: String,
     /// Seconds since the Unix epoch.
     fetched_at: u64,
+    /// As [`Remote::location_name`] has it. Earlier exports are without it.
+    #[serde(default)]
+    location: Option<String>,
     keys: serde_json::Value,
 }
 
 impl ExportedSet {
-    pub(crate) fn new(issuer: &str, fetched_at: u64, document: &[u8]) -> Option<Self> {
-        let keys = serde_json::from_slice(document).ok()?;
-        Some(Self { issuer: issuer.to_owned(), fetched_at, keys })
+    /// The set that was fetched last, if any.
+    pub(crate) fn of(issuer: &str, remote: &Remote) -> Option<Self> {
+        let (fetched_at, document) = remote.exported()?;
+        let keys = serde_json::from_slice(&document).ok()?;
+        let location = Some(remote.location_name().to_owned());
+        Some(Self { issuer: issuer.to_owned(), fetched_at, location, keys })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -55,7 +63,10 @@ impl ExportedSet {
     }
 
     pub(crate) fn preload(&self, remote: &Remote) -> bool {
-        remote.preload(self.fetched_at, self.keys.to_string().into())
+        // At another location there may be other keys.
+        let is_from_there =
+            self.location.as_deref().is_none_or(|location| location == remote.location_name());
+        is_from_there && remote.preload(self.fetched_at, self.keys.to_string().into())
     }
 }
 

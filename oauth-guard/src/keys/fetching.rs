@@ -91,15 +91,19 @@ impl Fetching {
         set.into_iter().filter_map(|(field, is_set)| is_set.then_some(field))
     }
 
-    /// Whether fetches bring and trust the same.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let same = |one: &Option<SecretSource>, other: &Option<SecretSource>| match (one, other) {
+    /// Whether fetches trust the same authorities.
+    pub(crate) fn trusts_same(&self, other: &Self) -> bool {
+        match (&self.authorities, &other.authorities) {
             (Some(one), Some(other)) => one.is_same(other),
             (None, None) => true,
             _ => false,
-        };
+        }
+    }
+
+    /// Whether fetches bring and trust the same.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.token_file == other.token_file
-            && same(&self.authorities, &other.authorities)
+            && self.trusts_same(other)
             && self.headers.len() == other.headers.len()
             && self
                 .headers

@@ -418,6 +418,31 @@ async fn exported_keys_start_a_guard_while_the_server_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn exported_keys_of_another_location_are_not_taken() {
+    let fixture = Fixture::new();
+    let written = serde_json::to_value(warm(&fixture).await.export_keys()).unwrap();
+    let of = |uri: Option<&str>| match uri {
+        Some(uri) => fixture.guard_of(fixture.issuer().jwks_uri(uri)),
+        None => fixture.guard(),
+    };
+    let taken = |guard: &Guard, export: &serde_json::Value| {
+        guard.preload_keys(&serde_json::from_value(export.clone()).unwrap())
+    };
+    let [one, other] = ["one", "other"].map(|path| format!("{}/{path}", fixture.server.issuer()));
+    assert_eq!(taken(&of(None), &written), 1);
+    assert_eq!(taken(&of(Some(&one)), &written), 0);
+    let mut old = written;
+    old[0].as_object_mut().unwrap().remove("location").unwrap();
+    let at_one = of(Some(&one));
+    assert_eq!(taken(&at_one, &old), 1, "written before exports named it");
+    let at_one = serde_json::to_value(at_one.export_keys()).unwrap();
+    assert_eq!(at_one[0]["location"], one);
+    assert_eq!(taken(&of(Some(&one)), &at_one), 1);
+    assert_eq!(taken(&of(Some(&other)), &at_one), 0);
+    assert_eq!(taken(&of(None), &at_one), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_warm_up_the_first_request_does_not_wait() {
     let fixture = Fixture::new();
     fixture.server.fault(Endpoint::Jwks, Fault::status(500)).times(1);

@@ -151,6 +151,26 @@ async fn keys_are_kept_whatever_else_changes_about_their_issuer() {
     assert_eq!(fixture.server.journal().count(Endpoint::Jwks), 2);
 }
 
+/// Keys that came over plain http could be those of an attacker.
+#[tokio::test(start_paused = true)]
+async fn keys_are_fetched_again_where_a_reload_trusts_less() {
+    let fixture = Fixture::new();
+    let over_http = || fixture.issuer().danger_allow_http();
+    let guard = fixture.guard_of(over_http());
+    let token = fixture.server.mint().build();
+    for (issuer, fetches) in
+        [(over_http(), 1), (fixture.issuer(), 2), (over_http(), 2), (fixture.issuer(), 3)]
+    {
+        guard.reload(Guard::builder().issuer(issuer)).unwrap();
+        assert_eq!(call(&guard, &token).await.status, 200);
+        assert_eq!(fixture.server.journal().count(Endpoint::Jwks), fetches);
+    }
+    guard.reload(Guard::builder().issuer(over_http())).unwrap();
+    fixture.server.pause();
+    guard.reload(Guard::builder().issuer(fixture.issuer())).unwrap();
+    assert_eq!((call(&guard, &token).await.status, guard.health().issuers[0].keys), (503, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn tokens_of_an_unchanged_issuer_stay_cached() {
     let fixture = Fixture::new();

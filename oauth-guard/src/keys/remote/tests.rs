@@ -39,3 +39,29 @@ async fn a_request_that_comes_late_to_a_fetch_starts_no_second_one() {
         tokio::time::advance(max_age).await;
     }
 }
+
+/// Who made the connection safe that brought the keys may be trusted no longer.
+#[test]
+fn keys_go_to_a_successor_that_trusts_as_much() {
+    let remote = || Arc::into_inner(remote().0).unwrap();
+    let trusting = |authority: &str| {
+        remote().fetching(Fetching { authorities: Some(authority.into()), ..Fetching::default() })
+    };
+    let plain = remote();
+    let limits = Limits { allow_http: true, ..plain.limits };
+    let over_http = Remote { limits, ..remote() };
+    let private = remote().allow_private(true);
+    let (one, other) = (trusting("one"), trusting("other"));
+    for (before, after, is_taken) in [
+        (&plain, &plain, true),
+        (&plain, &over_http, true),
+        (&over_http, &plain, false),
+        (&private, &plain, true),
+        (&one, &one, true),
+        (&one, &other, false),
+        (&one, &plain, false),
+        (&plain, &one, false),
+    ] {
+        assert_eq!(after.may_take_over(before), is_taken, "{before:?} {after:?}");
+    }
+}

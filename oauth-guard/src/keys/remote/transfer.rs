@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use oauth_client::clock::Now;
 
-use super::Remote;
+use super::{JwksLocation, Remote};
 use crate::keys::KeySet;
 
 impl Remote {
@@ -13,6 +13,15 @@ impl Remote {
     pub(crate) fn exported(&self) -> Option<(u64, Bytes)> {
         let state = self.state();
         Some((state.fetched?.wall.as_secs(), state.document.clone()))
+    }
+
+    /// Where its sets come from, as exports name it.
+    pub(crate) fn location_name(&self) -> &str {
+        match &self.location {
+            // No URL.
+            JwksLocation::Discovery => "discovery",
+            JwksLocation::Uri(url) => url.as_str(),
+        }
     }
 
     /// Takes over a set that another process fetched at `fetched_at`, unless it is unusable or older than the current one.
@@ -47,10 +56,18 @@ impl Remote {
         self.issuer == other.issuer && self.location == other.location
     }
 
-    /// Starts with the set that another one fetched, if both have the same location. Failures are not taken over: the new
+    /// Whether it would trust what the other one has fetched: from the same location, over a connection that was as safe.
+    /// Private addresses are no matter of trust in the keys; the next fetch obeys what is allowed.
+    pub(super) fn may_take_over(&self, other: &Self) -> bool {
+        self.has_same_location(other)
+            && self.limits.allow_http >= other.limits.allow_http
+            && self.fetching.trusts_same(&other.fetching)
+    }
+
+    /// Starts with the set that another one fetched, if it [may](Self::may_take_over). Failures are not taken over: the new
     /// configuration may fix them.
     pub(crate) fn take_over(&self, other: &Self) {
-        if !self.has_same_location(other) {
+        if !self.may_take_over(other) {
             return;
         }
         let (discovered, document, fetched, fresh_for, unknown_keys, reported) = {
