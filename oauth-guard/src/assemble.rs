@@ -7,6 +7,7 @@ use oauth_client::config::tree::unreadable;
 use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
+use crate::address::{Address, HAS_USER};
 use crate::algorithm::{self, Algorithm};
 use crate::bearer;
 use crate::claim_path::ClaimPath;
@@ -56,6 +57,16 @@ fn names_no_tenant(issuer: &str) -> bool {
     }
 }
 
+/// The issuer that is meant where the URL of its metadata was written (RFC 8414 section 3.1, OpenID Connect Discovery 1.0
+/// section 4).
+fn named_by_metadata(issuer: &str) -> Option<String> {
+    let documents = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
+    documents.iter().find_map(|document| {
+        let (origin, path) = issuer.split_once(document)?;
+        Some([origin, path.trim_end_matches('/')].concat())
+    })
+}
+
 impl Assembler {
     /// The issuer in force; `before` itself if nothing changed. `probation` is that of a tenant.
     pub(crate) fn issuer(
@@ -69,6 +80,14 @@ impl Assembler {
         if issuer.name.is_empty() {
             problems.add(field("issuer"), "expected the exact `iss` of its tokens");
         }
+        if issuer.name.has_user() {
+            problems.add(field("issuer"), HAS_USER);
+        } else if let Some(meant) = named_by_metadata(&issuer.name) {
+            problems.add(
+                field("issuer"),
+                format!("is the URL of its metadata; write the issuer that stands there, such as {meant}"),
+            );
+        }
         if issuer.name.matches(TENANT).count() > 1 {
             problems.add(
                 field("issuer"),
@@ -78,7 +97,7 @@ impl Assembler {
         if probation.is_none() && names_no_tenant(&issuer.name) {
             tracing::warn!(
                 target: "oauth_guard",
-                issuer = issuer.name,
+                issuer = issuer.name.as_str(),
                 "no token has this iss: Microsoft Entra puts the tenant's id in it. Name the tenant, or write {{tenantid}} in its place, with jwks_uri and a rule that names the tenants to accept"
             );
         }
@@ -188,6 +207,13 @@ impl Assembler {
         };
         if issuer.token_prefix.as_deref().is_some_and(|prefix| !bearer::is_token68(prefix)) {
             problems.add(field("token_prefix"), "expected the first characters of a token, such as ory_at_");
+        }
+        if introspection.endpoint.as_ref().is_some_and(Address::has_user) {
+            problems.add(
+                field("introspection.endpoint"),
+                "has a user name or password, which is never sent; remove it, and use client_id and client_secret",
+            );
+            return None;
         }
         if introspection.endpoint.is_none() && issuer.name.contains(TENANT) {
             problems.add(
@@ -321,6 +347,10 @@ impl Assembler {
                     );
                 }
                 JwksLocation::Discovery
+            }
+            Source::JwksUri(uri) if uri.has_user() => {
+                problems.add(field("jwks_uri"), HAS_USER);
+                return None;
             }
             Source::JwksUri(uri) => {
                 let url = fetchable(uri, issuer.allow_http, &field("jwks_uri"), problems)?;

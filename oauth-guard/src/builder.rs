@@ -8,6 +8,7 @@ use oauth_client::clock::Clock;
 use oauth_client::transport::HttpClient;
 use serde::de::DeserializeOwned;
 
+use crate::address::Address;
 use crate::authorize::{DryRun, Preflight, Rule};
 use crate::claims::Untyped;
 use crate::error::BuildError;
@@ -173,14 +174,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// This API's own URL. It enables the RFC 9728 document ([`Guard::resource_metadata`]), and every challenge names the
     /// document's URL. By default none.
     pub fn resource(mut self, url: impl Into<String>) -> Self {
-        self.settings.resource = Some(url.into());
+        self.settings.resource = Some(Address::new(url));
         self
     }
 
     /// The URL of this API's RFC 9728 document, named in every challenge, if it is not the one that follows from
     /// [`resource`](Self::resource).
     pub fn resource_metadata(mut self, url: impl Into<String>) -> Self {
-        self.settings.resource_metadata = Some(url.into());
+        self.settings.resource_metadata = Some(Address::new(url));
         self
     }
 
@@ -384,7 +385,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// of [`resource`](Self::resource); else what a [trusted proxy](Self::trusted_proxies) forwards; else the request's
     /// own scheme and `Host`, which the caller writes. It is for [`dpop`](Self::dpop), and has no effect without it.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
-        self.settings.possession.public_url = Some(url.into());
+        self.settings.possession.public_url = Some(Address::new(url));
         self
     }
 

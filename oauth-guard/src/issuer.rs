@@ -11,6 +11,7 @@ use oauth_client::clock::Now;
 use oauth_client::secret::SecretSource;
 use url::Url;
 
+use crate::address::Address;
 use crate::algorithm::Algorithm;
 use crate::authorize::ClaimValue;
 use crate::claim_path::ClaimPath;
@@ -37,7 +38,7 @@ use crate::revocation::List;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Issuer {
-    pub(crate) name: String,
+    pub(crate) name: Address,
     pub(crate) audience: Vec<String>,
     pub(crate) algorithms: Option<Vec<Algorithm>>,
     pub(crate) profile: Profile,
@@ -97,7 +98,7 @@ pub(crate) enum AnyAudience {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     Discovery,
-    JwksUri(String),
+    JwksUri(Address),
     JwksJson(String),
     JwksFile(PathBuf),
     /// The keys in `static_keys`.
@@ -126,7 +127,7 @@ impl Issuer {
     /// [`jwks_uri`](Self::jwks_uri). It accepts every tenant: [`Rule`](crate::Rule)s on the claim `tid` choose among them.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
-            name: name.into(),
+            name: Address::new(name),
             audience: Vec::new(),
             algorithms: None,
             profile: Profile::default(),
@@ -202,7 +203,7 @@ impl Issuer {
 
     /// The URL of the issuer's JWK Set, instead of discovery.
     pub fn jwks_uri(mut self, uri: impl Into<String>) -> Self {
-        self.sources.push(Source::JwksUri(uri.into()));
+        self.sources.push(Source::JwksUri(Address::new(uri)));
         self
     }
 

@@ -425,6 +425,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The handle, its builder and its configuration.
+mod address;
 mod assemble;
 mod builder;
 pub mod config;

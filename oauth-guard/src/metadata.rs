@@ -75,6 +75,9 @@ impl ResourceMetadata {
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
             .ok_or("expected this API's own absolute URL, such as https://api.example.com")?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("has a user name or password, which every caller would see; remove it");
+        }
         if url.fragment().is_some() {
             return Err(
                 "a resource identifier has no fragment (RFC 9728 section 1.2); remove what follows the #",

@@ -12,6 +12,7 @@ use oauth_client::transport::HttpClient;
 use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
+use crate::address::Address;
 use crate::assemble::Assembler;
 use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule, Vocabulary};
 use crate::bearer::TokenLocations;
@@ -40,8 +41,8 @@ pub(crate) struct Settings {
     pub(crate) cache_bytes: Option<u64>,
     pub(crate) keys: KeyPolicy,
     pub(crate) realm: Option<String>,
-    pub(crate) resource_metadata: Option<String>,
-    pub(crate) resource: Option<String>,
+    pub(crate) resource_metadata: Option<Address>,
+    pub(crate) resource: Option<Address>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) defaults: Defaults,
     pub(crate) extras: Extras,
@@ -224,7 +225,8 @@ impl Settings {
             allow_private_jwks: self.allow_private_jwks,
             revocations,
             names: {
-                let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.clone()).collect();
+                let mut names: Vec<_> =
+                    self.issuers.iter().map(|issuer| issuer.name.as_str().to_owned()).collect();
                 names.sort_unstable();
                 names
             },
@@ -242,7 +244,7 @@ impl Settings {
 
     fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
         // A name with a hole is no server that a client can go to.
-        let named = self.issuers.iter().map(|issuer| issuer.name.clone());
+        let named = self.issuers.iter().map(|issuer| issuer.name.as_str().to_owned());
         let issuers = named.filter(|name| !name.contains(TENANT)).collect();
         let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
         let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
@@ -285,22 +287,25 @@ impl Settings {
     }
 
     fn challenge(&self, resource: Option<&ResourceMetadata>, problems: &mut Problems) -> Challenge {
-        for (field, value) in [("realm", &self.realm), ("resource_metadata", &self.resource_metadata)] {
-            let visible = |text: &String| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-            if value.as_ref().is_some_and(|text| !visible(text)) {
+        let metadata = self.resource_metadata.as_deref();
+        for (field, value) in [("realm", self.realm.as_deref()), ("resource_metadata", metadata)] {
+            let visible = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            if value.is_some_and(|text| !visible(text)) {
                 problems.add(
                     field,
                     "it goes into a header: only visible ASCII characters and spaces are allowed",
                 );
             }
         }
+        if self.resource_metadata.as_ref().is_some_and(Address::has_user) {
+            problems.add(
+                "resource_metadata",
+                "has a user name or password, which every caller would see; remove it",
+            );
+        }
         Challenge {
             realm: self.realm.as_deref().map(Into::into),
-            resource_metadata: self
-                .resource_metadata
-                .as_deref()
-                .or(resource.map(ResourceMetadata::url))
-                .map(Into::into),
+            resource_metadata: metadata.or(resource.map(ResourceMetadata::url)).map(Into::into),
             dry_run: self.defaults.dry_run == DryRun::All,
             never_grpc: self.never_grpc,
             dpop: self.possession.challenge(),

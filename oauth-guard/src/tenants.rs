@@ -274,7 +274,7 @@ impl Tenants {
 
     fn assemble(&self, name: &str, issuer: &Issuer) -> Option<Arc<IssuerState>> {
         let mut problems = Problems::default();
-        if issuer.name != name {
+        if *issuer.name != *name {
             problems.add("issuer", "the resolver returned an issuer with another name");
         }
         if issuer.max_token_bytes > self.assembler.tenant_token_bytes {

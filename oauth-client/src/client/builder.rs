@@ -379,6 +379,11 @@ fn usable_url(field: &str, text: &str, allow_http: bool, problems: &mut Vec<Prob
         problems.push(missing(field, &message));
         return None;
     };
+    if !url.username().is_empty() || url.password().is_some() {
+        let message = "has a user name or password, which is never sent; remove it, and give the client's own with auth";
+        problems.push(missing(field, message));
+        return None;
+    }
     match to_uri(&url).and_then(|uri| require_https(&uri, allow_http)) {
         Ok(()) => Some(url),
         Err(error) => {

@@ -11,6 +11,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use oauth_client::attach::TokenLayer;
 use oauth_client::clock::TestClock;
+use oauth_client::discover::Endpoint;
 use oauth_client::transport::{HttpClient, RequestBody};
 use oauth_client::{Client, ClientAuth, ClientBuilder, grant};
 use tower::{Layer as _, ServiceExt as _, service_fn};
@@ -139,5 +140,26 @@ async fn a_compressed_response_loses_no_rotated_refresh_token() {
         assert_eq!(source.token().await.unwrap().secret().expose(), format!("a{start}"));
         assert_eq!(store.last_written().unwrap().refresh_token().unwrap().expose(), format!("r{start}"));
         advance(301).await;
+    }
+}
+
+#[test]
+fn an_address_with_a_password_is_a_mistake_and_not_shown() {
+    let build = |client: ClientBuilder| client.auth(ClientAuth::basic("svc", "secret")).build();
+    for (client, field) in [
+        (Client::builder().issuer("https://us3r:p4ss@as.test"), "issuer"),
+        (Client::builder().token_endpoint("https://us3r@as.test/token"), "token_endpoint"),
+        (
+            Client::builder()
+                .token_endpoint("https://as.test/token")
+                .endpoint(Endpoint::Revocation, "https://us3r:p4ss@as.test/revoke"),
+            "revocation_endpoint",
+        ),
+    ] {
+        let error = build(client).unwrap_err();
+        let [problem] = error.problems() else { unreachable!("one problem: {error}") };
+        assert_eq!(problem.field, field);
+        assert!(problem.message.starts_with("has a user name or password, which is never sent"), "{error}");
+        assert!(!format!("{error:?}").contains("p4ss"), "{error:?}");
     }
 }

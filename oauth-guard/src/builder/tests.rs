@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Algorithm, Profile};
+use crate::revocation::Poll;
+use crate::{Algorithm, Introspection, Profile};
 
 const EC: &str = "-----BEGIN PUBLIC KEY-----\n\
     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEssu3hv8Zkh2/E1NN63CKobjWBcJ7\n\
@@ -140,4 +141,63 @@ fn keys_in_pem_form_with_the_same_name_are_an_error() {
     assert!(Guard::builder().issuer(same).build().is_ok(), "the same key twice");
     let unnamed = good().key_pem(Algorithm::Es256, EC).key_pem(Algorithm::Es256, OTHER_EC);
     assert!(Guard::builder().issuer(unnamed).build().is_ok(), "either may be tried");
+}
+
+#[test]
+fn a_url_with_a_user_is_an_error_and_its_password_is_never_printed() {
+    let at = |path: &str| format!("https://us3r:s3cr3t@auth.example.com{path}");
+    let asked = |endpoint: String| {
+        let introspection = Introspection::new(crate::ClientAuth::basic("orders-api", "secret"));
+        good().introspection(introspection.endpoint(endpoint))
+    };
+    let polled = RevocationSettings::new().client_id("shop").poll(Poll::new(at("/poll")));
+    for (builder, field) in [
+        (Guard::builder().issuer(Issuer::new(at("")).audience("api")), "issuer[0].issuer"),
+        (
+            Guard::builder().issuer(Issuer::new(at("")).audience("api").key_pem(Algorithm::Es256, EC)),
+            "issuer[0].issuer",
+        ),
+        (Guard::builder().issuer(good().jwks_uri(at("/jwks"))), "issuer[0].jwks_uri"),
+        (
+            Guard::builder().issuer(good().jwks_uri("https://us3r@auth.example.com/jwks")),
+            "issuer[0].jwks_uri",
+        ),
+        (Guard::builder().issuer(asked(at("/introspect"))), "issuer[0].introspection.endpoint"),
+        (Guard::builder().issuer(good()).revocation(polled), "revocation.poll.endpoint"),
+        (Guard::builder().issuer(good()).resource(at("/orders")), "resource"),
+        (Guard::builder().issuer(good()).resource_metadata(at("/orders")), "resource_metadata"),
+    ] {
+        let shown = format!("{builder:?}");
+        assert!(!shown.contains("s3cr3t") && !shown.contains("us3r"), "{shown}");
+        let error = builder.build().map(|_| ()).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        assert_eq!(problem.field, field);
+        assert!(problem.message.starts_with("has a user name or password, which"), "{error}");
+        assert!(!format!("{error:?}").contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
+fn the_url_of_an_issuers_metadata_is_no_issuer() {
+    for (issuer, instead) in [
+        ("https://auth.example.com/.well-known/openid-configuration", "https://auth.example.com"),
+        (
+            "https://auth.example.com/realms/main/.well-known/openid-configuration",
+            "https://auth.example.com/realms/main",
+        ),
+        ("https://auth.example.com/.well-known/oauth-authorization-server", "https://auth.example.com"),
+        (
+            "https://auth.example.com/.well-known/oauth-authorization-server/main",
+            "https://auth.example.com/main",
+        ),
+    ] {
+        let error =
+            Guard::builder().issuer(Issuer::new(issuer).audience("api")).build().map(|_| ()).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        assert_eq!(problem.field, "issuer[0].issuer");
+        assert_eq!(
+            problem.message,
+            format!("is the URL of its metadata; write the issuer that stands there, such as {instead}")
+        );
+    }
 }

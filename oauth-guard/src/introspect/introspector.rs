@@ -126,7 +126,7 @@ impl Introspector {
             .timeout(given.timeout.max(INTROSPECTION_FIRST_PAUSE));
         builder = match &given.endpoint {
             // Nothing else of this server is used.
-            Some(url) => builder.token_endpoint(url).endpoint(Endpoint::Introspection, url),
+            Some(url) => builder.token_endpoint(url.as_str()).endpoint(Endpoint::Introspection, url.as_str()),
             None => builder.issuer(issuer),
         };
         if let Some(http) = given.http.clone().or(http) {

@@ -19,6 +19,7 @@ use oauth_client::transport::HttpClient;
 pub use self::counts::IntrospectionHealth;
 pub(crate) use self::introspector::{Introspector, Settled};
 pub(crate) use self::response::contradicts;
+use crate::address::Address;
 use crate::defaults;
 
 /// How a guard asks an authorization server about tokens (RFC 7662): as which client, about which tokens, and how long a
@@ -43,7 +44,7 @@ use crate::defaults;
 #[must_use]
 pub struct Introspection {
     pub(crate) auth: ClientAuth,
-    pub(crate) endpoint: Option<String>,
+    pub(crate) endpoint: Option<Address>,
     pub(crate) tokens: IntrospectedTokens,
     pub(crate) cache: Duration,
     pub(crate) negative_cache: Duration,
@@ -87,7 +88,7 @@ impl Introspection {
 
     /// The introspection endpoint. By default the `introspection_endpoint` of the issuer's metadata.
     pub fn endpoint(mut self, url: impl Into<String>) -> Self {
-        self.endpoint = Some(url.into());
+        self.endpoint = Some(Address::new(url));
         self
     }
 

@@ -6,6 +6,7 @@ use oauth_client::clock::Clock;
 
 use super::dpop::{AHEAD, ClockMark, Past};
 use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replaced, TrustedProxies};
+use crate::address::Address;
 use crate::defaults;
 use crate::error::Problems;
 use crate::metadata::ResourceMetadata;
@@ -22,7 +23,7 @@ const MOST_KEPT: u64 = 24 * 3600;
 pub(crate) struct PossessionSettings {
     pub(crate) dpop: Option<Dpop>,
     pub(crate) certificates: Option<Certificates>,
-    pub(crate) public_url: Option<String>,
+    pub(crate) public_url: Option<Address>,
     pub(crate) trusted_proxies: Vec<String>,
     /// Where used proofs are noted, also by a `dpop` that is set later.
     pub(crate) replay_store: Option<Replay>,

@@ -8,6 +8,7 @@ use oauth_client::transport::is_loopback;
 use url::Url;
 
 use super::feed::{RevocationFeed, SharedFeed};
+use crate::address::Address;
 use crate::defaults;
 use crate::error::Problems;
 
@@ -57,7 +58,7 @@ pub enum OnOutage {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Poll {
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Address,
     pub(crate) token: Option<SecretSource>,
     pub(crate) every: Duration,
 }
@@ -65,7 +66,7 @@ pub struct Poll {
 impl Poll {
     /// Polls this endpoint.
     pub fn new(endpoint: impl Into<String>) -> Self {
-        Self { endpoint: endpoint.into(), token: None, every: defaults::REVOCATION_POLL }
+        Self { endpoint: Address::new(endpoint), token: None, every: defaults::REVOCATION_POLL }
     }
 
     /// The bearer token of its requests. It is read for each request.
@@ -208,6 +209,10 @@ impl RevocationSettings {
                 problems.add("revocation.poll.every_seconds", "expected at least 1");
             }
             match Url::parse(&poll.endpoint) {
+                Ok(_) if poll.endpoint.has_user() => problems.add(
+                    "revocation.poll.endpoint",
+                    "has a user name or password, which is never sent; remove it, and use token",
+                ),
                 Ok(url) if url.scheme() == "https" => {}
                 Ok(url) if url.scheme() == "http" && url.host_str().is_some_and(is_loopback) => {}
                 Ok(url) if url.scheme() == "http" => problems.add(
