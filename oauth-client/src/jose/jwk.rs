@@ -196,6 +196,21 @@ type Parsed = (Box<[u8]>, Vec<(Algorithm, ParsedPublicKey)>);
 fn rsa(jwk: Jwk<'_>, candidates: impl Iterator<Item = Algorithm>) -> Result<Parsed, UnusableKey> {
     let (n, e) = (jwk.number("n")?, jwk.number("e")?);
     let (n, e) = (n.as_slice(), e.as_slice());
+    check_rsa(n, e)?;
+    let parsed = candidates
+        .filter_map(|algorithm| Some((algorithm, algorithm.rsa_verification()?)))
+        .map(|(algorithm, parameters)| {
+            let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
+            key.map(|key| (algorithm, key)).map_err(|_| NO_RSA_KEY)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((identity(b"RSA", &[n, e]), parsed))
+}
+
+const NO_RSA_KEY: UnusableKey = UnusableKey::Invalid("n and e are not an RSA key");
+
+/// Whether an RSA key of these numbers, without zeros in front, can verify anything safely.
+pub(super) fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), UnusableKey> {
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !(2048..=8192).contains(&bits) {
         return Err(UnusableKey::Invalid("n has to have 2048 to 8192 bits"));
@@ -203,16 +218,9 @@ fn rsa(jwk: Jwk<'_>, candidates: impl Iterator<Item = Algorithm>) -> Result<Pars
     // With e = 1 every message is its own signature; even exponents and moduli are no RSA at all.
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !odd(n) || !odd(e) || e == [1] || e.len() > 5 {
-        return Err(UnusableKey::Invalid("n and e are not an RSA key"));
+        return Err(NO_RSA_KEY);
     }
-    let parsed = candidates
-        .filter_map(|algorithm| Some((algorithm, algorithm.rsa_verification()?)))
-        .map(|(algorithm, parameters)| {
-            let key = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters);
-            key.map(|key| (algorithm, key)).map_err(|_| "n and e are not an RSA key")
-        })
-        .collect::<Result<_, _>>()?;
-    Ok((identity(b"RSA", &[n, e]), parsed))
+    Ok(())
 }
 
 fn elliptic(jwk: Jwk<'_>, mut candidates: impl Iterator<Item = Algorithm>) -> Result<Parsed, UnusableKey> {

@@ -65,6 +65,10 @@ impl VerifyingKey {
             };
         let read = read.map_err(|_| EXPECTED)?;
         let bytes = read.try_get_as_bytes().map_err(|_| EXPECTED)?;
+        if algorithm.rsa_verification().is_some() {
+            let (n, e) = rsa_numbers(bytes).ok_or(EXPECTED)?;
+            jwk::check_rsa(n, e)?;
+        }
         if algorithm == Algorithm::EdDsa {
             jwk::ed25519(bytes)?;
         }
@@ -128,6 +132,31 @@ impl VerifyingKey {
             && self.issuer == other.issuer
             && self.identity == other.identity
     }
+}
+
+/// Modulus and exponent of an `RSAPublicKey` (RFC 8017 appendix A.1.1), without zeros in front.
+fn rsa_numbers(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    const INTEGER: u8 = 0x02;
+    const SEQUENCE: u8 = 0x30;
+    let (numbers, []) = element(SEQUENCE, der)? else { return None };
+    let (n, rest) = element(INTEGER, numbers)?;
+    let (e, []) = element(INTEGER, rest)? else { return None };
+    let zeros = |number: &[u8]| number.iter().take_while(|octet| **octet == 0).count();
+    Some((n.get(zeros(n)..)?, e.get(zeros(e)..)?))
+}
+
+/// The content of the DER element with this tag, and what follows it (X.690 section 8.1).
+fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [found, length, rest @ ..] = der else { return None };
+    let (length, rest) = match *length {
+        short @ 0..=0x7f => (usize::from(short), rest),
+        long @ 0x81..=0x84 => {
+            let (octets, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (octets.iter().fold(0, |length, octet| length << 8 | usize::from(*octet)), rest)
+        }
+        _ => return None,
+    };
+    rest.split_at_checked(length).filter(|_| *found == tag)
 }
 
 /// The first section of a PEM text, its base64 in lines of 64 characters (RFC 7468 section 2): what variables and

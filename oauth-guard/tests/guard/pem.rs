@@ -65,6 +65,45 @@ async fn a_public_key_in_pem_form_verifies_what_its_private_half_signed() {
     assert_eq!(fixture.server.journal().requests().len(), 0);
 }
 
+/// An `RSAPublicKey` (RFC 8017 appendix A.1.1) of these numbers.
+fn rsa_pem(modulus: &[u8], exponent: &[u8]) -> String {
+    let element = |tag: u8, content: &[u8]| {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82][..], &length, content].concat()
+    };
+    // Short lengths have a short form of their own.
+    let exponent = [&[2, u8::try_from(exponent.len()).unwrap()][..], exponent].concat();
+    let modulus = element(2, &[&[0][..], modulus].concat());
+    let text = STANDARD.encode(element(0x30, &[modulus, exponent].concat()));
+    format!("-----BEGIN RSA PUBLIC KEY-----\n{text}\n-----END RSA PUBLIC KEY-----\n")
+}
+
+#[test]
+fn an_rsa_key_that_verifies_nothing_is_an_error_when_the_guard_is_built() {
+    let fixture = Fixture::new();
+    let modulus = |bytes: usize| vec![0xff; bytes];
+    let public = [1, 0, 1];
+    let build = |pem: String| {
+        fixture.builder().issuer(fixture.issuer().key_pem(Algorithm::Rs256, pem)).build().map(|_| ())
+    };
+    for bytes in [256, 512, 1024] {
+        assert_eq!(build(rsa_pem(&modulus(bytes), &public)).map_err(|error| error.to_string()), Ok(()));
+    }
+    let even = [&modulus(255)[..], &[0xfe]].concat();
+    for (pem, message) in [
+        (rsa_pem(&modulus(128), &public), "n has to have 2048 to 8192 bits"),
+        (rsa_pem(&modulus(255), &public), "n has to have 2048 to 8192 bits"),
+        (rsa_pem(&modulus(1025), &public), "n has to have 2048 to 8192 bits"),
+        (rsa_pem(&modulus(256), &[1]), "n and e are not an RSA key"),
+        (rsa_pem(&modulus(256), &[1, 0, 0]), "n and e are not an RSA key"),
+        (rsa_pem(&even, &public), "n and e are not an RSA key"),
+    ] {
+        let error = build(pem).unwrap_err();
+        let [problem] = error.problems() else { unreachable!("one problem: {error}") };
+        assert_eq!((&*problem.field, &*problem.message), ("issuer[0].key_pem", message));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_with_an_id_is_chosen_by_it() {
     let fixture = Fixture::new();
