@@ -146,13 +146,17 @@ impl Assembler {
             problems
                 .add(field("roles_claim"), "an empty list finds no role; leave it out for the claim `roles`");
         }
-        let mut parse = |path: &String| {
-            ClaimPath::parse(path).unwrap_or_else(|why| {
-                problems.add(field("roles_claim"), why);
-                ClaimPath::default()
-            })
+        let mut parse = |name: &str, paths: &[String]| -> Box<[ClaimPath]> {
+            let parse = |path: &String| {
+                ClaimPath::parse(path).unwrap_or_else(|why| {
+                    problems.add(field(name), why);
+                    ClaimPath::default()
+                })
+            };
+            paths.iter().map(parse).collect()
         };
-        let roles_claims = issuer.roles_claims.iter().map(&mut parse).collect();
+        let scope_claims = parse("scope_claim", &issuer.scope_claims);
+        let roles_claims = parse("roles_claim", &issuer.roles_claims);
         let algorithms = algorithms(issuer, field, problems);
         let before_keys = before.map(|before| &before.keys);
         let keys = self.keys_of(issuer, before_keys, probation.as_ref(), &algorithms, field, problems)?;
@@ -173,7 +177,7 @@ impl Assembler {
             max_token_age: issuer.max_token_age,
             max_token_bytes: issuer.max_token_bytes,
             clients: issuer.clients.as_deref().map(boxed),
-            scope_claims: boxed(&issuer.scope_claims),
+            scope_claims,
             scope_separator: issuer.scope_separator,
             roles_claims,
             token_prefix: issuer.token_prefix.as_deref().unwrap_or_default().into(),

@@ -39,16 +39,21 @@ impl ClaimPath {
     /// The claim at this path. `get` finds a claim by its whole name.
     pub(crate) fn find<'a>(&self, get: impl Fn(&str) -> Option<Value<'a>>) -> Option<Value<'a>> {
         match self {
-            Self::Name(name) => get(name).or_else(|| {
-                let (first, rest) = name.split_once('.')?;
-                rest.split('.').try_fold(get(first)?, member)
-            }),
+            Self::Name(name) => find_by_name(name, get),
             Self::Pointer(names) => {
                 let (first, rest) = names.split_first()?;
                 rest.iter().try_fold(get(first)?, |value, name| member(value, name))
             }
         }
     }
+}
+
+/// The claim with this name. If none has it and the name has dots, what it leads to as a path into objects.
+pub(crate) fn find_by_name<'a>(name: &str, get: impl Fn(&str) -> Option<Value<'a>>) -> Option<Value<'a>> {
+    get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.').try_fold(get(first)?, member)
+    })
 }
 
 fn member<'a>(value: Value<'a>, name: &str) -> Option<Value<'a>> {

@@ -360,7 +360,8 @@ impl Issuer {
     }
 
     /// The claim that holds the scopes, as a string with spaces or a list. By default `scope`, else `scp`. A name
-    /// with dots is looked up as it is, then as a path into objects.
+    /// with dots is looked up as it is, then as a path into objects; `/resource/orders.api/scope` is a JSON Pointer
+    /// (RFC 6901).
     pub fn scope_claim(mut self, name: impl Into<String>) -> Self {
         self.scope_claims = vec![name.into()];
         self
@@ -374,8 +375,8 @@ impl Issuer {
     }
 
     /// The claim that holds the roles, as a string or a list; a path as in
-    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles`, or a JSON Pointer (RFC 6901), such as
-    /// `/resource_access/orders.api/roles`. By default `roles`.
+    /// [`scope_claim`](Self::scope_claim), such as `realm_access.roles` or `/resource_access/orders.api/roles`. By default
+    /// `roles`.
     pub fn roles_claim(self, path: impl Into<String>) -> Self {
         self.roles_claims([path])
     }
@@ -513,7 +514,7 @@ pub(crate) struct IssuerRules {
     pub(crate) max_token_age: Option<Duration>,
     pub(crate) max_token_bytes: usize,
     pub(crate) clients: Option<Box<[Box<str>]>>,
-    pub(crate) scope_claims: Box<[Box<str>]>,
+    pub(crate) scope_claims: Box<[ClaimPath]>,
     pub(crate) scope_separator: char,
     pub(crate) roles_claims: Box<[ClaimPath]>,
     /// How its opaque tokens begin.

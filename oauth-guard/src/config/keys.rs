@@ -253,7 +253,7 @@ const ISSUER: &[Key] = &[
         Kind::Text,
         "scope, else scp",
         "scope_claim = \"scp\"",
-        "The claim with the scopes, a string or a list; a path may have dots.",
+        "The claim with the scopes, a string or a list; an exact path, as in roles_claim.",
     ),
     Key::new(
         "roles_claim",

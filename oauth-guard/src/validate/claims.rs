@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::member::{Kind, Member};
 use crate::authorize::ClaimValue;
+use crate::claim_path::{ClaimPath, find_by_name};
 use crate::claims::{Parts, PartsWriter, Spans, Words};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
@@ -199,7 +200,7 @@ impl<'a> ClaimSet<'a> {
     /// The claims that [`Issuer::require`](crate::Issuer::require) names.
     pub(super) fn check_required(&self, rules: &IssuerRules) -> Result<(), TokenError> {
         let has = |(name, wanted): &(Box<str>, Box<[ClaimValue]>)| {
-            let value = self.at(std::slice::from_ref(name));
+            let value = find_by_name(name, |name| self.get(name));
             value.is_some_and(|value| wanted.iter().any(|wanted| wanted.is(value)))
         };
         if rules.required.iter().all(has) { Ok(()) } else { Err(TokenError::RequiredClaim) }
@@ -232,7 +233,7 @@ impl<'a> ClaimSet<'a> {
             writer.list(audience, Words::Whole);
         }
         let scopes = writer.begin();
-        if let Some(granted) = self.at(&rules.scope_claims) {
+        if let Some(granted) = self.first_of(&rules.scope_claims) {
             writer.list(granted, Words::Split(rules.scope_separator));
         }
         let roles = writer.begin();
@@ -287,20 +288,10 @@ impl<'a> ClaimSet<'a> {
         }
     }
 
-    /// The first of these claims that the token has and that is not `null`. A name with dots is looked up as it is, then
-    /// as a path.
-    fn at(&self, names: &[Box<str>]) -> Option<Value<'a>> {
+    /// The first of these claims that the token has and that is not `null`.
+    fn first_of(&self, paths: &[ClaimPath]) -> Option<Value<'a>> {
         let is_there = |value: &Value<'_>| !matches!(value, Value::Null);
-        names.iter().find_map(|name| {
-            let found = self.get(name).or_else(|| {
-                let (first, rest) = name.split_once('.')?;
-                rest.split('.').try_fold(self.get(first)?, |value, step| match value {
-                    Value::Object(object) => object.get(step),
-                    _ => None,
-                })
-            });
-            found.filter(is_there)
-        })
+        paths.iter().find_map(|path| path.find(|name| self.get(name)).filter(is_there))
     }
 }
 

@@ -44,6 +44,32 @@ async fn roles_of_all_configured_claims_count_and_no_others() {
     assert_eq!(claims.roles().collect::<Vec<_>>(), ["e"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_scope_claim_is_a_name_a_path_or_a_pointer() {
+    let fixture = Fixture::new();
+    let token = fixture
+        .server
+        .mint()
+        .claim("resource", json!({"orders.api": {"scope": "read"}, "scope": ["write"]}))
+        .claim("https://orders.example/scope", "admin")
+        .build();
+    for (claim, scope) in [
+        ("/resource/orders.api/scope", "read"),
+        ("/resource/scope", "write"),
+        ("resource.scope", "write"),
+        ("https://orders.example/scope", "admin"),
+    ] {
+        let layer = fixture.guard_of(fixture.issuer().scope_claim(claim)).layer();
+        let layer = layer.require(Requirement::scope(scope));
+        assert_eq!(send(&layer, &[format!("Bearer {token}").as_bytes()]).await.status, 200, "{claim}");
+    }
+    for claim in ["", "/", "/resource/*/scope", "/a~2"] {
+        let error = fixture.builder().issuer(fixture.issuer().scope_claim(claim)).build().unwrap_err();
+        let [problem] = error.problems() else { unreachable!("one problem: {error}") };
+        assert_eq!(problem.field, "issuer[0].scope_claim", "{claim}");
+    }
+}
+
 #[test]
 fn a_wildcard_an_empty_list_and_a_broken_pointer_are_build_errors() {
     let fixture = Fixture::new();
