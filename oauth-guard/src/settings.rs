@@ -79,7 +79,8 @@ impl Settings {
                  guard with oauth_guard_redis::build(&config)",
             );
         }
-        let rules = RouteRules::new(&self.rules, self.defaults, &self.extras, &mut problems);
+        let bindings = self.possession.bindings();
+        let rules = RouteRules::new(&self.rules, self.defaults, &self.extras, bindings, &mut problems);
         let resource = self.resource_document(rules.scopes(), &mut problems);
         let challenge = self.challenge(resource.as_ref(), &mut problems);
         self.check_numbers(&mut problems);

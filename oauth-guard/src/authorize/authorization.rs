@@ -9,7 +9,7 @@ use super::implied::Implied;
 use super::mcp::OfPath;
 use super::path::Ambiguous;
 use super::requirement::{Facts, Requirement};
-use super::rule::{Access, RouteRules, Rule};
+use super::rule::{Access, Bindings, RouteRules, Rule};
 use crate::claims::Claims;
 use crate::reject::Rejection;
 use crate::reject::log::{Origin, RejectionLog};
@@ -79,6 +79,8 @@ pub(crate) struct Authorization<'a> {
     required: Option<&'a Requirement>,
     compiled: Option<&'a Compiled>,
     dry_run: DryRun,
+    /// What the challenge of a request without a token depends on.
+    bindings: Bindings,
     facts: Facts<'a>,
     log: &'a RejectionLog,
     /// Those of the request, which say why it has no token.
@@ -94,8 +96,8 @@ impl<'a> Authorization<'a> {
         Surroundings { clock, implied, rules, log }: Surroundings<'a>,
     ) -> Self {
         let facts = Facts { clock, implied, rules };
-        let (access, rules) = (Access::Token, [None; 2]);
-        Self { access, rules, mcp: None, required, compiled: None, dry_run, facts, log, headers: None }
+        let (access, rules, bindings) = (Access::Token, [None; 2], Bindings::None);
+        Self { access, rules, mcp: None, required, compiled: None, dry_run, bindings, facts, log, headers: None }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
@@ -108,6 +110,7 @@ impl<'a> Authorization<'a> {
         surroundings: Surroundings<'a>,
     ) -> Result<Self, Rejection> {
         let this = Self::new(layer.required.as_ref(), rules.dry_run, surroundings);
+        let this = Self { bindings: rules.bindings, ..this };
         let (compiled, log, headers) = (layer.compiled.as_ref(), this.log, Some(request.headers));
         if rules.are_silent() {
             // Written where the caller has it: to move it would take longer than to make it.
@@ -223,7 +226,7 @@ impl<'a> Authorization<'a> {
     #[inline]
     fn decide<T>(&self, claims: Option<&Claims<T>>) -> Result<(), Rejection> {
         let Some(claims) = claims else {
-            return if self.access == Access::Token { Err(Rejection::MissingToken) } else { Ok(()) };
+            return if self.access == Access::Token { Err(self.missing_token()) } else { Ok(()) };
         };
         if self.is_met_by(claims) {
             return Ok(());
@@ -234,6 +237,14 @@ impl<'a> Authorization<'a> {
             log_dry_run(&rejection, rule, Some(claims.issuer()));
         }
         Requirement::check(self.requirements(false), claims, self.facts)
+    }
+
+    /// Where only a bound token helps, a client that follows a challenge for bearer tokens would be rejected again.
+    #[cold]
+    fn missing_token(&self) -> Rejection {
+        let is_key_needed =
+            self.bindings == Bindings::Keys && self.requirements(false).any(Requirement::needs_binding);
+        if is_key_needed { Rejection::MissingBoundToken } else { Rejection::MissingToken }
     }
 
     /// Whether all requirements are met, those that are only logged among them.

@@ -20,4 +20,4 @@ pub(crate) use self::implied::Implied;
 pub(crate) use self::mcp::compare;
 pub use self::requirement::{ClaimValue, Requirement};
 pub use self::rule::Rule;
-pub(crate) use self::rule::{Defaults, Extras, Need, RouteRules};
+pub(crate) use self::rule::{Bindings, Defaults, Extras, Need, RouteRules};

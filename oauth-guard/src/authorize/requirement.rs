@@ -116,7 +116,8 @@ impl Requirement {
 
     /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a
     /// stolen token must be useless, while other routes accept bearer tokens. A token that is not bound gets 401, with
-    /// a challenge for DPoP where the guard [accepts that](crate::GuardBuilder::dpop).
+    /// a challenge for DPoP where the guard [accepts that](crate::GuardBuilder::dpop). A rule that needs it is an error
+    /// when the guard is built with neither DPoP nor [certificates](crate::GuardBuilder::certificates).
     pub fn bound() -> Self {
         Self::of(Term::Bound)
     }
@@ -243,6 +244,16 @@ impl Requirement {
             Term::All(terms) | Term::Any(terms) => terms.iter().try_for_each(Self::validate),
             Term::Not(term) => term.validate(),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether only a bound token can meet it.
+    pub(super) fn needs_binding(&self) -> bool {
+        match &*self.0 {
+            Term::Bound => true,
+            Term::All(terms) => terms.iter().any(Self::needs_binding),
+            Term::Any(terms) => !terms.is_empty() && terms.iter().all(Self::needs_binding),
+            _ => false,
         }
     }
 

@@ -231,6 +231,17 @@ pub(crate) struct RouteRules {
     pub(super) preflight: Preflight,
     pub(super) dry_run: DryRun,
     pub(super) deny_by_default: bool,
+    pub(super) bindings: Bindings,
+}
+
+/// What the tokens of a guard can be bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bindings {
+    None,
+    /// A key alone (RFC 9449).
+    Keys,
+    /// A client certificate (RFC 8705), and perhaps a key.
+    Certificates,
 }
 
 /// What the requests of a route need, with the requirements that all have to be met.
@@ -270,7 +281,13 @@ pub(crate) struct Extras {
 }
 
 impl RouteRules {
-    pub(crate) fn new(rules: &[Rule], defaults: Defaults, extras: &Extras, problems: &mut Problems) -> Self {
+    pub(crate) fn new(
+        rules: &[Rule],
+        defaults: Defaults,
+        extras: &Extras,
+        bindings: Bindings,
+        problems: &mut Problems,
+    ) -> Self {
         let mut routes = Routes::default();
         for (index, rule) in rules.iter().enumerate() {
             let field = |name: &str| format!("rule[{index}].{name}");
@@ -296,6 +313,17 @@ impl RouteRules {
                 problems
                     .add(field("methods"), "an empty list matches no request; leave it out for all methods");
             }
+            if rule.is_grpc
+                && rule
+                    .methods
+                    .as_ref()
+                    .is_some_and(|methods| !methods.is_empty() && !methods.contains(&Method::POST))
+            {
+                problems.add(
+                    field("methods"),
+                    "a gRPC call is always a POST, so the rule would apply to none; leave methods out",
+                );
+            }
             for method in rule.methods.iter().flatten() {
                 if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) {
                     problems.add(
@@ -312,6 +340,13 @@ impl RouteRules {
             }
             if let Some(Err(why)) = rule.requirement.as_ref().map(Requirement::validate) {
                 problems.add(field("require"), why);
+            }
+            if bindings == Bindings::None && rule.requirement.as_ref().is_some_and(Requirement::needs_binding)
+            {
+                problems.add(
+                    field("require"),
+                    "asks for a bound token, and bound tokens are refused without dpop or certificates; set one of the two",
+                );
             }
             if rule.mcp.is_some() {
                 continue;
@@ -341,7 +376,7 @@ impl RouteRules {
             rule.compiled = rule.requirement.as_ref().map(|needed| Arc::new(vocabulary.compile(needed)));
         }
         let vocabulary = vocabulary.id();
-        Self { routes, all, mcp, vocabulary, origins, implied, preflight, dry_run, deny_by_default }
+        Self { routes, all, mcp, vocabulary, origins, implied, preflight, dry_run, deny_by_default, bindings }
     }
 
     /// Whether they say nothing about any request, so that the layer decides.

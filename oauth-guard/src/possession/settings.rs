@@ -6,6 +6,7 @@ use oauth_client::clock::Clock;
 
 use super::dpop::{AHEAD, ClockMark, Past};
 use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replaced, TrustedProxies};
+use crate::authorize::Bindings;
 use crate::address::Address;
 use crate::defaults;
 use crate::error::Problems;
@@ -121,6 +122,15 @@ impl PossessionSettings {
                 problems.add("dpop.replay_capacity", why);
                 None
             }
+        }
+    }
+
+    /// What tokens can be bound to.
+    pub(crate) fn bindings(&self) -> Bindings {
+        match (&self.dpop, &self.certificates) {
+            (_, Some(_)) => Bindings::Certificates,
+            (Some(_), None) => Bindings::Keys,
+            (None, None) => Bindings::None,
         }
     }
 

@@ -85,7 +85,9 @@ impl Challenge {
         };
         let described = rejection.public_message();
         let (status, attributes): (_, Option<Vec<(&str, &str)>>) = match rejection {
-            Rejection::MissingToken => (StatusCode::UNAUTHORIZED, Some(vec![])),
+            Rejection::MissingToken | Rejection::MissingBoundToken => {
+                (StatusCode::UNAUTHORIZED, Some(vec![]))
+            }
             Rejection::MalformedRequest(_) => (
                 StatusCode::BAD_REQUEST,
                 Some(vec![("error", "invalid_request"), ("error_description", described)]),
@@ -169,6 +171,7 @@ impl Challenge {
         match rejection {
             Rejection::InvalidProof(_)
             | Rejection::UseDpopNonce
+            | Rejection::MissingBoundToken
             | Rejection::TokenNotBound(RequiredBinding::Key)
                 if has_dpop =>
             {

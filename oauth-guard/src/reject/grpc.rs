@@ -56,6 +56,7 @@ fn status(rejection: &Rejection) -> &'static str {
         Rejection::InsufficientScope { .. } | Rejection::NoRule | Rejection::OriginNotAllowed => "7", // PERMISSION_DENIED
         Rejection::NotGuarded | Rejection::UncheckedBody => "13", // INTERNAL
         Rejection::MissingToken
+        | Rejection::MissingBoundToken
         | Rejection::InvalidToken(_)
         | Rejection::InvalidProof(_)
         | Rejection::UseDpopNonce

@@ -22,7 +22,7 @@ impl Rejection {
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::MissingToken => "the request has no access token",
+            Self::MissingToken | Self::MissingBoundToken => "the request has no access token",
             Self::MalformedRequest(how) => how,
             Self::InvalidToken(_) => "the access token is not valid",
             Self::InvalidProof(_) => "the DPoP proof is missing or not valid",
@@ -143,6 +143,7 @@ mod tests {
         let mut all = secret_reasons();
         all.extend([
             Rejection::MissingToken,
+            Rejection::MissingBoundToken,
             Rejection::MalformedRequest("the request has two access tokens"),
             Rejection::UseDpopNonce,
             Rejection::TokenNotBound(RequiredBinding::Key),

@@ -12,6 +12,9 @@ use crate::possession::ProofError;
 pub enum Rejection {
     /// The caller's fault: no credentials, or another scheme's (RFC 6750 section 3: a challenge without an error code).
     MissingToken,
+    /// The same where only a token that is bound to a key is accepted ([`Requirement::bound`](crate::Requirement::bound)): a
+    /// challenge for DPoP alone.
+    MissingBoundToken,
     /// The caller's fault: the request is malformed, and how.
     MalformedRequest(&'static str),
     /// The caller's fault: the token is invalid.
@@ -86,7 +89,7 @@ impl Rejection {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::MissingToken => "missing_token",
+            Self::MissingToken | Self::MissingBoundToken => "missing_token",
             Self::MalformedRequest(_) => "invalid_request",
             Self::InvalidToken(_) | Self::TokenNotBound(_) => "invalid_token",
             Self::InvalidProof(_) => "invalid_dpop_proof",
@@ -122,6 +125,9 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingToken => f.write_str("the request has no bearer token"),
+            Self::MissingBoundToken => {
+                f.write_str("the request has no token, and only one that is bound to a key is accepted here")
+            }
             Self::MalformedRequest(how) => f.write_str(how),
             Self::InvalidToken(invalid) => invalid.fmt(f),
             Self::InvalidProof(invalid) => invalid.fmt(f),

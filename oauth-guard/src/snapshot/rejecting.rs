@@ -44,6 +44,7 @@ impl<T> Snapshot<T> {
         match rejection {
             // RFC 9449 section 8.2: a caller that learns it with the challenge need not be rejected once more.
             Rejection::MissingToken
+            | Rejection::MissingBoundToken
             | Rejection::InvalidToken(_)
             | Rejection::TokenNotBound(_)
             | Rejection::InvalidProof(_)

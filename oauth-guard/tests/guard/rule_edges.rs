@@ -263,6 +263,31 @@ fn patterns_of_other_routers_and_empty_lists_are_build_errors() {
     }
 }
 
+#[test]
+fn a_rule_that_protects_nothing_or_locks_its_route_is_a_build_error() {
+    let fixture = Fixture::new();
+    let problem = |rule: Rule| {
+        let error = fixture.builder().issuer(fixture.issuer()).rule(rule).build().map(|_| ()).unwrap_err();
+        let [problem] = error.problems() else { panic!("{error}") };
+        (problem.field.clone(), problem.message.clone())
+    };
+    let (field, message) = problem(Rule::grpc("orders.Orders").methods([Method::GET, Method::PUT]));
+    assert_eq!(field, "rule[0].methods");
+    assert!(message.starts_with("a gRPC call is always a POST"), "{message}");
+    let bound = Requirement::bound;
+    for locked in [bound(), bound() & scope("a"), bound() | (bound() & scope("a"))] {
+        let (field, message) = problem(Rule::new("/a").require(locked));
+        assert_eq!(field, "rule[0].require");
+        assert!(message.contains("dpop or certificates"), "{message}");
+    }
+    let build = |rule| fixture.builder().issuer(fixture.issuer()).rule(rule).build().unwrap();
+    build(Rule::grpc("orders.Orders").methods([Method::GET, Method::POST]));
+    // Streams of an MCP server are opened by GET, and sessions ended by DELETE.
+    build(Rule::new("/mcp").mcp("*").methods([Method::GET, Method::DELETE]).require(scope("a")));
+    build(Rule::new("/a").require(bound() | scope("a")));
+    build(Rule::new("/a").require(!bound()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_layer_or_handler_that_requires_an_empty_list_forwards_nothing() {
     let fixture = Fixture::new();

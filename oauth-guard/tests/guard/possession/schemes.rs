@@ -1,7 +1,8 @@
 //! Which scheme goes with which token, and what the challenges say.
 
-use http::header;
-use oauth_guard::{Dpop, Requirement, Rule};
+use http::{Request, header};
+use http_body_util::Full;
+use oauth_guard::{CertificateSource, Certificates, Dpop, GuardLayer, Requirement, Rule};
 use oauth_mock::{Alg, TestKey};
 use serde_json::json;
 
@@ -137,14 +138,9 @@ async fn bound_tokens_may_be_required_everywhere() {
 async fn bound_tokens_may_be_required_by_a_rule() {
     let bound = Bound::new();
     let plain = bound.fixture.server.mint().scope("read").build();
-    let build = |dpop: bool| {
-        let builder = bound
-            .builder()
-            .rule(Rule::new("/orders").require(Requirement::bound() & Requirement::scope("read")));
-        let builder = if dpop { builder.dpop(Dpop::new()) } else { builder };
-        builder.build().unwrap()
-    };
-    let guard = build(true);
+    let required = || Requirement::bound() & Requirement::scope("read");
+    let builder = || bound.builder().dpop(Dpop::new()).rule(Rule::new("/orders").require(required()));
+    let guard = builder().build().unwrap();
     for _ in 0..2 {
         let answer = ask(&guard.layer(), request("Bearer", &plain, &[])).await;
         assert_eq!(answer.summary(), (401, "DPoP invalid_token".to_owned()));
@@ -153,9 +149,30 @@ async fn bound_tokens_may_be_required_by_a_rule() {
     let mut other = request("Bearer", &plain, &[]);
     *other.uri_mut() = "/others".parse().unwrap();
     assert_eq!(ask(&guard.layer(), other).await.status, 200, "other routes take both");
+    // A client that follows a challenge for a bearer token would be rejected again.
+    let schemes = async |layer: &GuardLayer, path: &'static str| {
+        let answer = ask(layer, Request::get(path).body(Full::default()).unwrap()).await;
+        assert_eq!(answer.status, 401);
+        let schemes =
+            answer.challenges().into_iter().map(|challenge| challenge.split(' ').next().unwrap().to_owned());
+        schemes.collect::<Vec<_>>()
+    };
+    assert_eq!(schemes(&guard.layer(), "/orders").await, ["DPoP"]);
+    assert_eq!(schemes(&guard.layer(), "/others").await, ["Bearer", "DPoP"]);
+    let layer = guard.layer().require(Requirement::bound());
+    assert_eq!(schemes(&layer, "/others").await, ["DPoP"]);
+    let layer = guard.layer().require(Requirement::bound() | Requirement::scope("read"));
+    assert_eq!(schemes(&layer, "/others").await, ["Bearer", "DPoP"]);
+    let rejection = guard.authorize(&Request::get("/orders").body(()).unwrap(), None).unwrap_err();
+    assert_eq!((rejection.code(), rejection.reason()), ("missing_token", "missing_token"));
+    // Unless it can be bound to a certificate.
+    let either = builder().certificates(Certificates::from(CertificateSource::Connection)).build().unwrap();
+    assert_eq!(schemes(&either.layer(), "/orders").await, ["Bearer", "DPoP"]);
     // Without DPoP there is no such challenge.
-    let answer = ask(&build(false).layer(), request("Bearer", &plain, &[])).await;
+    let without = bound.builder().build().unwrap().layer().require(required());
+    let answer = ask(&without, request("Bearer", &plain, &[])).await;
     assert_eq!(answer.summary(), (401, "Bearer invalid_token".to_owned()));
+    assert_eq!(schemes(&without, "/orders").await, ["Bearer"]);
     let claims = guard.check(&request("Bearer", &plain, &[])).resolve().await.unwrap().unwrap();
     assert!(!claims.is_bound());
     assert_eq!(guard.require(&Requirement::bound(), &claims).unwrap_err().reason(), "token_not_bound");
