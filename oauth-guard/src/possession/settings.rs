@@ -6,8 +6,8 @@ use oauth_client::clock::Clock;
 
 use super::dpop::{AHEAD, ClockMark, Past};
 use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replaced, TrustedProxies};
-use crate::authorize::Bindings;
 use crate::address::Address;
+use crate::authorize::Bindings;
 use crate::defaults;
 use crate::error::Problems;
 use crate::metadata::ResourceMetadata;

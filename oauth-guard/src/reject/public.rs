@@ -31,9 +31,8 @@ impl Rejection {
             Self::TokenNotBound(RequiredBinding::Certificate) => {
                 "the access token has to be bound to a client certificate"
             }
-            Self::InsufficientScope { .. } | Self::NoRule => {
-                "the access token does not grant what this request needs"
-            }
+            Self::InsufficientScope { .. } => "the access token does not grant what this request needs",
+            Self::NoRule => "no rule allows this request",
             Self::InsufficientAuthentication { .. } => "the request needs a stronger or more recent login",
             Self::OriginNotAllowed => "pages of this origin may not send this request",
             Self::KeysUnavailable { .. }

@@ -171,6 +171,8 @@ async fn a_route_without_a_rule_is_403_if_denied_by_default() {
     assert_eq!(get(&layer, "/orders", Some(&token)).await.0, 200);
     assert_eq!(get(&layer, "/orders", None).await.0, 401);
     assert_eq!(get(&layer, "/health", None).await.0, 200);
+    let body = ask(&layer, Method::GET, "/forgotten", None).await.body;
+    assert_eq!(body, r#"{"error":"insufficient_scope","error_description":"no rule allows this request"}"#);
     let rejection = guard.authorize(&Request::get("/forgotten").body(()).unwrap(), None).unwrap_err();
     assert_eq!((rejection.code(), rejection.reason()), ("insufficient_scope", "no_rule"));
     let call = Request::post("/a.B/C").version(http::Version::HTTP_2);
