@@ -365,7 +365,7 @@ mod error;
 #[doc(hidden)]
 pub mod jose;
 // the mark that some put in front of UTF-8
-mod bom;
+mod byte_order_mark;
 
 #[cfg(test)]
 mod logged;
@@ -373,6 +373,8 @@ mod logged;
 mod retry;
 
 mod sync;
+// dates as JSON APIs write them
+mod timestamp;
 // HTTP as a tower service, with limits
 pub mod transport;
 

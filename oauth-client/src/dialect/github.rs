@@ -1,17 +1,19 @@
-//! GitHub, by its pages "Authorizing OAuth apps", "Refreshing user access tokens" and "Troubleshooting OAuth app access
-//! token request errors".
-//!
-//! - Errors come with status 200. `bad_refresh_token` is RFC 6749's `invalid_grant`: the user has to log in again.
-//! - Without `Accept: application/json` the token endpoint responds with a form. Either is read.
-//! - Scopes are separated by commas in the response, by spaces in the request.
-//! - Tokens of OAuth apps have no `expires_in`; those of GitHub Apps live for eight hours and come with a refresh token.
-//! - There is no metadata: the endpoints are listed here. For GitHub Enterprise Server, set `base_url`.
-//! - The API wants a `User-Agent`, as any client of it sends; requests to the token endpoint have one already.
+//! GitHub.
 
 use super::{Dialect, ErrorShape};
 use crate::discover::Endpoint;
 
 /// What GitHub does differently from RFC 6749.
+///
+/// By its pages "Authorizing OAuth apps", "Refreshing user access tokens" and "Troubleshooting OAuth app access token
+/// request errors".
+///
+/// - Errors come with status 200. `bad_refresh_token` is RFC 6749's `invalid_grant`: the user has to log in again.
+/// - Without `Accept: application/json` the token endpoint responds with a form. Either is read.
+/// - Scopes are separated by commas in the response, by spaces in the request.
+/// - Tokens of OAuth apps have no `expires_in`; those of GitHub Apps live for eight hours and come with a refresh token.
+/// - There is no metadata: the endpoints are listed here. For GitHub Enterprise Server, set `base_url`.
+/// - The API wants a `User-Agent`, as any client of it sends; requests to the token endpoint have one already.
 ///
 /// ```
 /// use oauth_client::{Client, ClientAuth, dialect};

@@ -1,17 +1,19 @@
-//! Google, by its pages "Using OAuth 2.0 for Web Server Applications", "OAuth 2.0 for TV and Limited-Input Device
-//! Applications" and "OpenID Connect".
-//!
-//! - There is one issuer, `https://accounts.google.com`, with metadata: nothing but the client has to be given.
-//! - A refresh token comes only where the authorization request has `access_type=offline`, and again only with
-//!   `prompt=consent`: set both in `params`.
-//! - `invalid_grant` with "Token has been expired or revoked." is the end of a refresh token, as in RFC 6749.
-//! - The device endpoint calls its page `verification_url`.
-//! - A service account is grant `jwt_bearer`, with `signed_assertion` and the audience
-//!   `https://oauth2.googleapis.com/token`.
+//! Google.
 
 use super::Dialect;
 
 /// What Google does differently from RFC 6749: hardly anything.
+///
+/// By its pages "Using OAuth 2.0 for Web Server Applications", "OAuth 2.0 for TV and Limited-Input Device
+/// Applications" and "OpenID Connect".
+///
+/// - There is one issuer, `https://accounts.google.com`, with metadata: nothing but the client has to be given.
+/// - A refresh token comes only where the authorization request has `access_type=offline`, and again only with
+///   `prompt=consent`: set both in `params`.
+/// - `invalid_grant` with "Token has been expired or revoked." is the end of a refresh token, as in RFC 6749.
+/// - The device endpoint calls its page `verification_url`.
+/// - A service account is grant `jwt_bearer`, with `signed_assertion` and the audience
+///   `https://oauth2.googleapis.com/token`.
 ///
 /// ```
 /// use oauth_client::{Client, ClientAuth, dialect};

@@ -41,19 +41,19 @@
 //! [`Error::description`](crate::Error::description), and the whole of it, typed, as
 //! [`Error::provider`](crate::Error::provider).
 
-pub mod cognito;
-pub mod comm100;
+mod cognito;
+mod comm100;
 pub mod entra;
 mod errors;
 mod expired;
-pub mod github;
-pub mod google;
+mod github;
+mod google;
 pub mod ils;
 pub mod infolink;
 pub(crate) mod open;
 mod path;
 pub mod sailpoint;
-pub mod slack;
+mod slack;
 pub mod teen_quotes;
 
 use std::fmt;

@@ -1,17 +1,19 @@
-//! Slack, by its pages "Installing with OAuth", "Using token rotation" and "oauth.v2.access".
-//!
-//! - Errors come with status 200 and `"ok": false`; the codes are Slack's own.
-//! - `token_type` is `bot` or `user`, and the token is used as a bearer token.
-//! - Scopes are separated by commas.
-//! - The API reports an expired token with status 200 and `"error": "token_expired"`; one refresh and one replay follow.
-//! - A user's token is in `authed_user`, among the [extra](crate::TokenSet::extra) members. To have a source of that one,
-//!   change the preset: `slack().response_member("access_token", "authed_user.access_token")` and the same for
-//!   `refresh_token`, `expires_in` and `token_type`.
+//! Slack.
 
 use super::{Dialect, ErrorShape};
 use crate::discover::Endpoint;
 
 /// What Slack does differently from RFC 6749.
+///
+/// By its pages "Installing with OAuth", "Using token rotation" and "oauth.v2.access".
+///
+/// - Errors come with status 200 and `"ok": false`; the codes are Slack's own.
+/// - `token_type` is `bot` or `user`, and the token is used as a bearer token.
+/// - Scopes are separated by commas.
+/// - The API reports an expired token with status 200 and `"error": "token_expired"`; one refresh and one replay follow.
+/// - A user's token is in `authed_user`, among the [extra](crate::TokenSet::extra) members. To have a source of that one,
+///   change the preset: `slack().response_member("access_token", "authed_user.access_token")` and the same for
+///   `refresh_token`, `expires_in` and `token_type`.
 pub fn slack() -> Dialect {
     let dialect = Dialect::new("slack")
         .base_url("https://slack.com")

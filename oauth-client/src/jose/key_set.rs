@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::by_name::by_name;
 use super::jwk::{self, UnusableKey};
 use super::{Algorithm, CompactJws, Error, Header, Issued, KEYS_TRIED, Scratch, VerifyingKey};
-use crate::bom::without_mark;
+use crate::byte_order_mark::without_mark;
 
 /// Keys in the order of their document, found by key id. Immutable: a refresh makes a new one.
 #[derive(Debug, Default)]

@@ -16,7 +16,6 @@ mod introspect;
 pub mod register;
 mod revoke;
 pub mod sailpoint;
-pub(crate) mod timestamp;
 mod userinfo;
 
 use std::pin::Pin;

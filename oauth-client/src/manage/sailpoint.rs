@@ -28,11 +28,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Api;
-use super::timestamp::unix_time;
 use crate::TokenSource;
 use crate::dialect;
 use crate::dialect::open::{list, one_of, open_enum, text};
 use crate::error::Error;
+use crate::timestamp::unix_time;
 use crate::token::Secret;
 use crate::transport::HttpClient;
 

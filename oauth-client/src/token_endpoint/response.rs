@@ -11,7 +11,7 @@ use crate::dialect::Dialect;
 use crate::dpop::Prover;
 use crate::error::{Error, Kind, printable};
 use crate::json;
-use crate::manage::timestamp;
+use crate::timestamp;
 use crate::token::{NOT_APPLICABLE, Scheme, Secret, TokenSet, TokenType};
 use crate::transport::retry_after;
 

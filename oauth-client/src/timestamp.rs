@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// A member with an RFC 3339 date, as Unix time; `None` where it is missing or none.
-pub(super) fn unix_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(crate) fn unix_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     Ok(Value::deserialize(deserializer)?.as_str().and_then(parse))
 }
 
