@@ -62,6 +62,7 @@ pub use self::password::password;
 pub(crate) use self::refresh_token::RefreshToken;
 pub use self::refresh_token::refresh_token;
 pub use self::request::TokenRequest;
+pub(crate) use self::request::scopes;
 pub(crate) use self::token_exchange::TOKEN_EXCHANGE;
 pub use self::token_exchange::{TokenExchange, token_exchange};
 use crate::token::Secret;

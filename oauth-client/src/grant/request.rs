@@ -44,10 +44,11 @@ impl TokenRequest {
         Self { is_nameless, ..Self::new(grant) }
     }
 
-    /// The scopes to ask for (RFC 6749 section 3.3). Without any, the server decides.
+    /// The scopes to ask for (RFC 6749 section 3.3). Without any, the server decides. A scope has no blank in it:
+    /// `["openid read"]` is the same as `["openid", "read"]`.
     #[must_use]
     pub fn scope<I: IntoIterator<Item: Into<String>>>(self, scope: I) -> Self {
-        self.with(|wanted| wanted.scope = scope.into_iter().map(Into::into).collect())
+        self.with(|wanted| wanted.scope = scopes(scope))
     }
 
     /// The API the token is for, as servers such as Auth0 understand it (`audience`, also RFC 8693 section 2.1).
@@ -118,7 +119,7 @@ impl TokenRequest {
 
     /// The same for these scopes, which a refresh names, too.
     pub(crate) fn narrowed_to(self, scope: Vec<String>) -> Self {
-        self.with(|wanted| (wanted.scope, wanted.narrowed) = (scope, true))
+        self.with(|wanted| (wanted.scope, wanted.narrowed) = (scopes(scope), true))
     }
 
     /// All parameters of the request, but for the client's own.
@@ -214,5 +215,37 @@ impl TokenRequest {
     fn with(mut self, change: impl FnOnce(&mut Wanted)) -> Self {
         change(Arc::make_mut(&mut self.wanted));
         self
+    }
+}
+
+/// The scopes one by one. Other libraries take several of them as one text, and in such a text no scope is found:
+/// neither `openid`, which asks for an ID token, nor one to compare in the key of a store.
+pub(crate) fn scopes<I: IntoIterator<Item: Into<String>>>(given: I) -> Vec<String> {
+    let given = given.into_iter().map(Into::into);
+    given
+        .flat_map(|text: String| text.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::grant::{self, TokenRequest};
+
+    #[test]
+    fn scopes_in_one_text_are_the_same_as_scopes_one_by_one() {
+        let of = |scope: &[&str]| grant::login().scope(scope.iter().copied());
+        let apart = of(&["openid", "read"]);
+        for together in [&["openid read"][..], &["read openid"], &[" openid  read "], &["openid", "", "read"]]
+        {
+            let request = of(together);
+            assert!(request.has_scope("openid") && request.has_scope("read"), "{together:?}");
+            assert!(!request.has_scope("openid read"), "{together:?}");
+            assert_eq!(request.identity(), apart.identity(), "{together:?}");
+        }
+        assert_eq!(of(&["openid read"]).to_parameters().plain("scope"), Some("openid read"));
+        let none = |request: TokenRequest| request.to_parameters().plain("scope").is_none();
+        assert!(none(of(&[" "])), "a blank is no scope");
+        let narrowed = grant::login().narrowed_to(vec!["openid read".to_owned()]);
+        assert!(narrowed.has_scope("read"));
     }
 }

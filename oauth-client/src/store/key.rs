@@ -41,8 +41,8 @@ mod tests {
         let key = |request: TokenRequest| StoreKey::new("https://a", "svc", &request);
         let read_write = key(grant::client_credentials().scope(["read", "write"]));
         assert_eq!(read_write, key(grant::client_credentials().scope(["write", "read"])));
+        assert_eq!(read_write, key(grant::client_credentials().scope(["read write"])));
         for other in [
-            grant::client_credentials().scope(["read write"]),
             grant::client_credentials().scope(["read"]),
             grant::client_credentials().scope(["read", "write"]).audience("x"),
             grant::client_credentials().scope(["read", "write"]).resource(["urn:x"]),

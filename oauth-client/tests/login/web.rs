@@ -8,7 +8,7 @@ use oauth_client::discover::Endpoint as ClientEndpoint;
 use oauth_client::login::{AuthorizationRequest, LogoutRequest, PendingLogin};
 use oauth_client::transport::HttpClient;
 use oauth_client::{Client, ClientAuth};
-use oauth_mock::{Endpoint, Fault, MockServer};
+use oauth_mock::{Endpoint, Fault, MockServer, Tamper};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -22,6 +22,18 @@ async fn a_person_logs_in_and_is_known_by_name() {
     assert_eq!(login.id_token().unwrap().subject(), "alice");
     assert!(login.tokens().refresh_token().is_some());
     assert!(format!("{login:?}").contains("redacted"));
+}
+
+/// Many libraries take scopes as one text. Taken for one scope, it would leave the ID token unasked for and unchecked.
+#[tokio::test(start_paused = true)]
+async fn scopes_in_one_text_bring_an_id_token_that_is_checked() {
+    let fixture = fixture();
+    let request = AuthorizationRequest::new(CALLBACK).scope(["openid read"]);
+    let login = fixture.login(&request).await.unwrap();
+    assert_eq!(login.id_token().unwrap().subject(), "alice");
+    fixture.server.tamper(Tamper::IdTokenNonceMissing).times(1);
+    let error = fixture.login(&request).await.unwrap_err();
+    assert_eq!(error.code(), "invalid_id_token");
 }
 
 #[tokio::test(start_paused = true)]
