@@ -90,7 +90,9 @@ async fn it_takes_the_logout_of_a_login_that_only_the_store_still_knows() {
     let auth = ClientAuth::basic("shop", "s3cr3t-shop");
     let shop = Client::builder().issuer(&server.issuer).auth(auth).build().unwrap();
     let store = MemoryStore::new();
-    let source = || shop.source(grant::login().scope(["openid"])).store(store.clone()).build().unwrap();
+    let source = || {
+        shop.source(grant::login().scope(["openid"]).subject("alice")).store(store.clone()).build().unwrap()
+    };
 
     let pending = shop.authorize(&AuthorizationRequest::new(CALLBACK).scope(["openid"])).await.unwrap();
     let callback = browse(pending.url().as_str()).await;

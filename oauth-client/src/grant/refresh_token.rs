@@ -7,8 +7,8 @@ use crate::token_endpoint::Parameters;
 /// Starts from a refresh token that was obtained elsewhere (RFC 6749 section 6).
 ///
 /// When the server rotates it, the newer one is used from then on; with a [store](crate::store) it outlives the
-/// process, and what the store holds wins over the one given here. In a store that keeps the tokens of several users,
-/// say whose it is with [`subject`](TokenRequest::subject).
+/// process, and what the store holds wins over the one given here. A store finds it by the user that
+/// [`subject`](TokenRequest::subject) names.
 #[must_use]
 pub fn refresh_token(token: impl Into<Secret>) -> TokenRequest {
     TokenRequest::new(RefreshToken(token.into()))

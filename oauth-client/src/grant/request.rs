@@ -86,10 +86,12 @@ impl TokenRequest {
     /// The user on whose behalf the request is made, where the grant itself does not say: two subjects never share a
     /// token. It is not sent.
     ///
-    /// It is required where one [store](crate::store) keeps the refresh tokens of several users, or they would be taken
-    /// for the same user's. If the logins have ID tokens, an entry of another user is noticed, and is an error. So it is
-    /// for an assertion or a subject token that a function brings, or a login that names no subject: without it, building a
-    /// source with a store is an error.
+    /// A [store](crate::store) finds a user's tokens by it. A request that a user stands behind (a [login](crate::login), a
+    /// [refresh token](super::refresh_token), an assertion or a subject token that a function brings) has no other name for that
+    /// user: without it, all users of a client would share one entry. So building a source with a store is an error without it.
+    ///
+    /// A login or a refresh token may do without it in a store that [is for one user](crate::store::TokenStore::is_for_one_user), such
+    /// as a [`FileStore`](crate::store::FileStore). A program with a single user and another store gives any fixed text.
     #[must_use]
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject = Some(subject.into()))
@@ -193,7 +195,7 @@ impl TokenRequest {
         self.is_nameless && self.wanted.subject.is_none()
     }
 
-    /// Whether it says whose its tokens are, where they are a user's. A login need not, in a store of its own.
+    /// Whether it says whose its tokens are, where they are a user's. A login need not, in a store that is one user's.
     pub(crate) fn names_its_user(&self) -> bool {
         let has_subject = self.wanted.subject.is_some() || self.grant.subject().is_some();
         has_subject || !self.is_nameless && !self.grant.renewal().needs_a_person()

@@ -88,7 +88,7 @@ impl BackchannelRequest {
         self
     }
 
-    /// Whose login this is, where one store keeps several users'; see [`TokenRequest::subject`]. It is not sent.
+    /// Whose login this is: a store finds the user's tokens by it; see [`TokenRequest::subject`]. It is not sent.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.request = self.request.subject(subject);
         self

@@ -27,9 +27,10 @@
 //! # async fn callback(client: Client, session: Session, uri: http::Uri) -> Result<(), Box<dyn std::error::Error>> {
 //! let pending: PendingLogin = serde_json::from_str(&session.take())?; // gone from the session: it is good once
 //! let login = client.finish(pending, uri.query().unwrap_or_default()).await?;
-//! let user = login.id_token().map(|token| token.subject());
+//! let user = login.id_token().ok_or("no ID token")?.subject().to_owned();
+//! let request = oauth_client::grant::login().scope(["openid", "read"]);
 //! let source = client
-//!     .source(oauth_client::grant::login().scope(["openid", "read"]))
+//!     .source(request.subject(user)) // with a store: whose tokens these are
 //!     .starting_with(login)
 //!     .build()?; // fresh from now on
 //! # Ok(()) }

@@ -92,7 +92,7 @@ impl AuthorizationRequest {
         Ok(self)
     }
 
-    /// Whose login this is, where one store keeps several users'; see [`TokenRequest::subject`]. It is not sent.
+    /// Whose login this is: a store finds the user's tokens by it; see [`TokenRequest::subject`]. It is not sent.
     pub fn subject(self, subject: impl Into<String>) -> Self {
         self.with(|wanted| wanted.subject(subject))
     }

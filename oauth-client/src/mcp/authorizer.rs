@@ -83,6 +83,7 @@ pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: ClientSettings,
     pub(super) store: Option<Arc<dyn TokenStore>>,
+    pub(super) subject: Option<String>,
     pub(super) exact_resource: bool,
     pub(super) default_endpoints: bool,
     pub(super) max_authorizations: u32,
@@ -277,10 +278,12 @@ impl Inner {
         if let Way::Grant(grant) = &self.way {
             let token = grant(target).resource(resource);
             let token = if target.scope.is_empty() { token } else { token.scope(&target.scope) };
+            let token = self.subject.iter().fold(token, TokenRequest::subject);
             return Request { token, login: None };
         }
         let scope = offline(target.scope.clone(), &found.server);
         let login = AuthorizationRequest::new(&self.redirect_uri).scope(scope).resource(resource);
+        let login = self.subject.iter().fold(login, AuthorizationRequest::subject);
         Request { token: (&login).into(), login: Some(login) }
     }
 

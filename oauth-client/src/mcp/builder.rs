@@ -73,6 +73,7 @@ pub struct AuthorizerBuilder {
     http: Option<HttpClient>,
     settings: ClientSettings,
     store: Option<Arc<dyn crate::store::dynamic::TokenStore>>,
+    subject: Option<String>,
     exact_resource: bool,
     default_endpoints: bool,
     max_authorizations: u32,
@@ -88,6 +89,7 @@ impl Authorizer {
             http: None,
             settings: ClientSettings::default(),
             store: None,
+            subject: None,
             exact_resource: false,
             default_endpoints: false,
             max_authorizations: MAX_AUTHORIZATIONS,
@@ -204,9 +206,17 @@ impl AuthorizerBuilder {
         self
     }
 
-    /// Where tokens are kept beyond this process. A login that is kept there is used before a person is asked.
+    /// Where tokens are kept beyond this process. A login that is kept there is used before a person is asked, so a login
+    /// needs a [`subject`](Self::subject), unless the store [is for one user](TokenStore::is_for_one_user).
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Whose login this is: a store finds the user's tokens by it; see
+    /// [`TokenRequest::subject`](crate::grant::TokenRequest::subject). It is not sent.
+    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+        self.subject = Some(subject.into());
         self
     }
 
@@ -283,6 +293,7 @@ impl AuthorizerBuilder {
                 clock: self.settings.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
                 settings: self.settings,
                 store: self.store,
+                subject: self.subject,
                 exact_resource: self.exact_resource,
                 default_endpoints: self.default_endpoints,
                 max_authorizations: self.max_authorizations,
@@ -300,6 +311,18 @@ impl AuthorizerBuilder {
             problems.push(Problem {
                 field: "grant".to_owned(),
                 message: "is missing; say how a token is obtained: open(..), browser(..) or grant(..)"
+                    .to_owned(),
+            });
+        }
+        let is_a_login = !matches!(self.way, None | Some(Way::Grant(_)));
+        if is_a_login
+            && self.subject.is_none()
+            && self.store.as_ref().is_some_and(|store| !store.is_for_one_user())
+        {
+            problems.push(Problem {
+                field: "subject".to_owned(),
+                message: "is missing, and nothing says which user's login it is: the store could give one user's token to \
+                          another; name the user with subject(..)"
                     .to_owned(),
             });
         }

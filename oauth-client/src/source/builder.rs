@@ -30,6 +30,8 @@ pub struct SourceBuilder {
     margin: Duration,
     default_lifetime: Option<Duration>,
     store: Option<Arc<dyn dynamic::TokenStore>>,
+    /// Whether no other source has the store.
+    has_store_alone: bool,
     hook: Option<Hook>,
     login: Option<TokenSet>,
 }
@@ -49,6 +51,7 @@ impl SourceBuilder {
             margin: REFRESH_MARGIN,
             default_lifetime: None,
             store: None,
+            has_store_alone: false,
             hook: None,
             login: None,
         }
@@ -71,16 +74,21 @@ impl SourceBuilder {
         self
     }
 
-    /// Where tokens are kept beyond this source. Without a store they live and die with it. A grant that presents what a
-    /// function brings, or a login that names no user, needs a [`subject`](TokenRequest::subject) then.
-    pub fn store(mut self, store: impl TokenStore) -> Self {
-        self.store = Some(Arc::new(store));
-        self
+    /// Where tokens are kept beyond this source. Without a store they live and die with it. A request that a user stands
+    /// behind says by its [`subject`](TokenRequest::subject) whose tokens these are; a store that
+    /// [is for one user](TokenStore::is_for_one_user) needs that only for what a function brings.
+    pub fn store(self, store: impl TokenStore) -> Self {
+        self.shared_store(Arc::new(store))
+    }
+
+    /// The same, for a store that is made for this source and that no other will have.
+    pub(crate) fn own_store(self, store: impl TokenStore) -> Self {
+        Self { has_store_alone: true, ..self.store(store) }
     }
 
     /// The same, for a store that several sources share already.
     pub(crate) fn shared_store(mut self, store: Arc<dyn dynamic::TokenStore>) -> Self {
-        self.store = Some(store);
+        (self.store, self.has_store_alone) = (Some(store), false);
         self
     }
 
@@ -119,12 +127,7 @@ impl SourceBuilder {
             ));
         }
         self.client.dialect().check_grant(self.request.grant())?;
-        if self.store.is_some() && self.request.is_nameless() {
-            return Err(Error::config(
-                "subject",
-                "is missing, and what brings the token or the assertion does not say whose it is: the store could give one user's token to another; name the user with TokenRequest::subject",
-            ));
-        }
+        self.check_user()?;
         let login = self.login.take().map(|login| login.taken_over(self.client.clock().now().wall));
         if let Some(login) = &login {
             let (client, none) = (&self.client, Duration::ZERO);
@@ -139,6 +142,23 @@ impl SourceBuilder {
             hook: self.hook,
         };
         Ok(TokenSource::live(Arc::new(Engine::new(self.client, self.request, settings, login))))
+    }
+
+    /// Whether the store knows whose tokens it keeps: two users under one key would get each other's.
+    fn check_user(&self) -> Result<(), Error> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let why = if self.request.is_nameless() {
+            "what brings the token or the assertion does not say whose it is"
+        } else if self.request.names_its_user() || self.has_store_alone || store.is_for_one_user() {
+            return Ok(());
+        } else {
+            "nothing says which user's login or refresh token it is"
+        };
+        let message = format!(
+            "is missing, and {why}: the store could give one user's token to another; name the user with \
+             TokenRequest::subject, or `subject` in the configuration"
+        );
+        Err(Error::config("subject", message))
     }
 }
 

@@ -24,6 +24,19 @@ use crate::token::{AccessToken, Secret, TokenSet, family_of};
 const MAX_LOGINS: u32 = 5;
 
 impl Engine {
+    /// The tokens are those of another login than before. A store that [is for one
+    /// user](crate::store::TokenStore::is_for_one_user) may have several all the same, and nothing else tells.
+    pub(super) fn has_another_login(&self, of_another_source: bool) {
+        self.family.end();
+        if of_another_source && !self.request.names_its_user() {
+            tracing::warn!(
+                target: "oauth_client",
+                "the store's entry has another login by now, which this source goes on with; if it is another user's, \
+                 give each user's source its own subject (TokenRequest::subject)"
+            );
+        }
+    }
+
     /// The source of another part of what was granted; the same one for the same part.
     pub(super) fn derive(self: &Arc<Self>, change: impl FnOnce(TokenRequest) -> TokenRequest) -> Arc<Self> {
         let root = self.root.as_ref().unwrap_or(self);

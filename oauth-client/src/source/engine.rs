@@ -275,7 +275,7 @@ impl Engine {
                 state.ledger.spend_initial();
             }
             if state.ledger.has_changed_hands() {
-                self.family.end();
+                self.has_another_login(!was_login);
             }
             // Not after a login in the meantime: from then on no caller gets the previous token.
             if state.login.is_none() {
@@ -341,7 +341,7 @@ impl Engine {
         }
         let token = state.ledger.renew(tokens.access_token(), (Some(revision), true), make)?;
         if state.ledger.has_changed_hands() {
-            self.family.end();
+            self.has_another_login(true);
         }
         let generation = token.generation();
         if state.login.is_none() {

@@ -6,6 +6,12 @@
 //! a store of your own; the package `tower-oauth-client-redis` has one for a fleet of machines, and the feature
 //! `keyring` adds `KeyringStore`, which keeps a person's tokens in the keychain of the operating system.
 //!
+//! # Whose tokens
+//! An entry is found by the server, the client and the request. Of two users, only the
+//! [`subject`](crate::grant::TokenRequest::subject) of the request differs, so a source over a store needs one, or building it is
+//! an error. [`FileStore`] and `KeyringStore` do without: one file or keychain, one user. A service that keeps several users
+//! in one file gives each a subject all the same.
+//!
 //! # Log-outs
 //!
 //! A source that is [logged out](crate::TokenSource::log_out) does not remove its entry: it writes a set in its place
@@ -98,6 +104,12 @@ pub trait TokenStore: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send {
         let _ = (key, longest);
         async { Ok(Some(Lease::new(()))) }
+    }
+
+    /// Whether all its entries are one user's, as those of a file in that user's home are. A source over such a store may
+    /// hold a login that does not say [whose it is](crate::grant::TokenRequest::subject). The default is `false`.
+    fn is_for_one_user(&self) -> bool {
+        false
     }
 }
 
@@ -228,6 +240,7 @@ pub(crate) mod dynamic {
             tokens: Option<&'a TokenSet>,
         ) -> BoxFuture<'a, Swap>;
         fn lease<'a>(&'a self, key: &'a StoreKey, longest: Duration) -> BoxFuture<'a, Option<Lease>>;
+        fn is_for_one_user(&self) -> bool;
     }
 
     impl<S: super::TokenStore> TokenStore for S {
@@ -246,6 +259,10 @@ pub(crate) mod dynamic {
 
         fn lease<'a>(&'a self, key: &'a StoreKey, longest: Duration) -> BoxFuture<'a, Option<Lease>> {
             Box::pin(async move { super::TokenStore::lease(self, key, longest).await })
+        }
+
+        fn is_for_one_user(&self) -> bool {
+            super::TokenStore::is_for_one_user(self)
         }
     }
 }

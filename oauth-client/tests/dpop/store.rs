@@ -10,7 +10,7 @@ use tower::ServiceExt as _;
 use crate::support::Recorded;
 
 fn stored(client: &Client, request: grant::TokenRequest, store: &MemoryStore) -> TokenSource {
-    client.source(request).store(store.clone()).build().unwrap()
+    client.source(request.subject("alice")).store(store.clone()).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +91,7 @@ async fn a_stored_token_is_not_used_in_the_other_scheme() {
     let either = fixture.builder().dpop(Dpop::generate().unwrap().allow_bearer()).build().unwrap();
     let source = stored(&either, request(), &store);
     assert_eq!(source.token().await.unwrap().secret(), bearer.secret());
-    let key = either.source(request()).store_key();
+    let key = either.source(request().subject("alice")).store_key();
     let kept = store.load(&key).await.unwrap().unwrap().tokens;
     assert_eq!(kept.key_thumbprint(), None);
 }

@@ -37,6 +37,7 @@ pub(crate) fn request() -> AuthorizationRequest {
     AuthorizationRequest::new("https://app.test/callback")
         .scope(["read", "write"])
         .resource([ORDERS, BILLING])
+        .subject("alice")
 }
 
 pub(crate) async fn log_in(fixture: &Fixture, user: &str) -> oauth_client::login::Login {
@@ -335,7 +336,7 @@ async fn a_refresh_token_from_elsewhere_is_shared_too_whether_it_rotates_or_not(
         let mock = if rotates { mock } else { mock.without_rotation() };
         let fixture = crate::support::fixture_with(mock);
         let issued = fixture.server.issue("svc", "alice", "read write").unwrap();
-        let request = grant::refresh_token(issued.refresh_token.unwrap());
+        let request = grant::refresh_token(issued.refresh_token.unwrap()).subject("alice");
         let root = fixture.client.source(request).store(MemoryStore::new()).build().unwrap();
         let reader = root.for_scope(["read"]).unwrap();
         assert_eq!(reader.token().await.unwrap().tokens().scope().unwrap(), ["read"]);

@@ -68,7 +68,7 @@ async fn settling_writes_a_login_that_the_source_only_starts_with() {
     let fixture = fixture();
     let login = fixture.client.request(&fixture.person()).await.unwrap();
     let begun = |store: &Scripted| {
-        let builder = fixture.client.source(grant::login()).store(store.clone());
+        let builder = fixture.client.source(grant::login().subject("alice")).store(store.clone());
         builder.starting_with(login.clone()).build()
     };
     let store = Scripted::default();
@@ -103,7 +103,12 @@ fn settling_outside_tokio_says_that_a_login_is_not_written() {
         (fixture, login)
     });
     let store = Scripted::default();
-    let source = fixture.client.source(grant::login()).store(store.clone()).starting_with(login).build();
+    let source = fixture
+        .client
+        .source(grant::login().subject("alice"))
+        .store(store.clone())
+        .starting_with(login)
+        .build();
     let error = poll_once(source.unwrap().settle()).unwrap().unwrap_err();
     assert!(error.code() == "config" && error.to_string().contains("runtime"), "{error}");
     assert!(store.last_written().is_none());

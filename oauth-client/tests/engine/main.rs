@@ -29,4 +29,5 @@ mod rotation;
 mod schedule;
 mod store;
 mod table;
+mod users;
 mod warm;

@@ -136,7 +136,8 @@ async fn a_compressed_response_loses_no_rotated_refresh_token() {
     let (clock, store) = (TestClock::new(), Scripted::default());
     for start in 1..=3 {
         let client = client(gateway.http(|_| false), &clock).build().unwrap();
-        let source = client.source(grant::refresh_token("r0")).store(store.clone()).build().unwrap();
+        let source =
+            client.source(grant::refresh_token("r0").subject("alice")).store(store.clone()).build().unwrap();
         assert_eq!(source.token().await.unwrap().secret().expose(), format!("a{start}"));
         assert_eq!(store.last_written().unwrap().refresh_token().unwrap().expose(), format!("r{start}"));
         advance(301).await;

@@ -72,7 +72,7 @@ fn login() -> TokenSet {
 }
 
 fn source(client: &Client, store: Scripted) -> TokenSource {
-    client.source(grant::refresh_token("r0")).store(store).build().unwrap()
+    client.source(grant::refresh_token("r0").subject("alice")).store(store).build().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +114,8 @@ async fn a_token_that_is_still_good_stays_in_use_meanwhile() {
     let server = Rotating::spoiling(&[2]);
     let client = server.client(&TestClock::new());
     let store = MemoryStore::new();
-    let source = client.source(grant::refresh_token("r0")).store(store.clone()).build().unwrap();
+    let source =
+        client.source(grant::refresh_token("r0").subject("alice")).store(store.clone()).build().unwrap();
     source.token().await.unwrap();
     // Inside the margin: the refresh that this starts fails.
     advance(290).await;

@@ -265,7 +265,7 @@ async fn a_login_that_never_was_costs_no_write() {
     let fixture = fixture();
     let (store, events) = (Scripted::default(), Events::default());
     store.script().writes.failures = 1;
-    let builder = fixture.client.source(grant::login()).store(store.clone());
+    let builder = fixture.client.source(grant::login().subject("alice")).store(store.clone());
     let source = builder.on_event(events.hook()).build().unwrap();
     assert!(source.token().await.unwrap_err().is_reauthorization_required());
     assert_eq!(store.script().writes.failures, 1, "there is no entry to remove");
@@ -282,7 +282,6 @@ async fn sources_of_different_identity_never_share_an_entry() {
         grant::client_credentials().scope(["read"]),
         grant::client_credentials().parameter("tenant", "a"),
         grant::client_credentials().parameter("tenant", "b"),
-        fixture.person(),
         of("alice"),
         of("bob"),
     ];

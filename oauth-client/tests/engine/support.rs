@@ -44,7 +44,7 @@ impl Fixture {
     /// What a person granted: one refresh token, which rotates.
     pub(crate) fn person(&self) -> TokenRequest {
         let issued = self.server.issue("svc", "alice", "read").unwrap();
-        grant::refresh_token(issued.refresh_token.unwrap())
+        grant::refresh_token(issued.refresh_token.unwrap()).subject("alice")
     }
 
     /// Whether the server has seen a refresh token twice, which revokes everything that came from it.

@@ -149,7 +149,8 @@ async fn a_logout_leaves_no_token_in_the_store_asks_nothing_of_the_server_and_is
     let client = client(&server);
     let login = log_in(&server, &client, "alice").await;
     let (store, events) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
-    let builder = client.source(grant::login().scope(["openid", "read"])).starting_with(login.clone());
+    let builder =
+        client.source(grant::login().scope(["openid", "read"]).subject("alice")).starting_with(login.clone());
     let key = builder.store_key();
     let source = builder
         .store(store.clone())
@@ -200,7 +201,7 @@ impl TokenStore for Slow {
 }
 
 fn over(client: &Client, login: &Login, store: Slow) -> TokenSource {
-    let source = client.source(grant::login().scope(["openid", "read"])).store(store);
+    let source = client.source(grant::login().scope(["openid", "read"]).subject("alice")).store(store);
     source.starting_with(login.clone()).build().unwrap()
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn builder(server: &MockServer, clock: &TestClock) -> ClientBuilder {
 }
 
 pub(crate) fn request() -> AuthorizationRequest {
-    AuthorizationRequest::new(CALLBACK).scope(["openid", "read"])
+    AuthorizationRequest::new(CALLBACK).scope(["openid", "read"]).subject("alice")
 }
 
 /// The value of a query parameter.

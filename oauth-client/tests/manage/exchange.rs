@@ -360,8 +360,7 @@ async fn a_store_keeps_no_token_of_a_subject_that_has_no_name() {
     let fixture = fixture();
     let made = || secret::from_fn(|| async { Ok::<_, std::io::Error>("made") });
     let by = |subject: secret::SecretSource| grant::token_exchange(TokenExchange::from(subject));
-    // Logins of users that are not named, each in a store of its own.
-    let nameless = fixture.client.source(grant::login()).store(MemoryStore::new()).build().unwrap();
+    let nameless = fixture.client.source(grant::login()).build().unwrap();
     for request in [
         by(made()),
         by(nameless.clone().into()),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::StatusCode;
 use oauth_client::TokenSet;
 use oauth_client::mcp::Authorizer;
-use oauth_client::store::{Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore};
+use oauth_client::store::{
+    FileStore, Lease, MemoryStore, Revision, StoreError, StoreKey, Stored, Swap, TokenStore,
+};
 use oauth_mock::{Endpoint, Fault};
 
 use crate::support::{World, server};
@@ -80,4 +82,15 @@ async fn a_login_that_is_lost_takes_no_login_of_another_process_with_it() {
     assert_eq!(store.removed.load(Ordering::SeqCst), 0, "the entry is of the second one");
     assert_eq!(world.call(&second).await.unwrap(), StatusCode::OK);
     assert_eq!(world.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_login_in_a_store_of_several_users_needs_the_name_of_its_own() {
+    let world = World::new(server());
+    let nameless = || world.plain().browser(|_| async { Err::<String, _>("no page is opened here") });
+    nameless().build().unwrap();
+    let error = nameless().store(MemoryStore::new()).build().unwrap_err();
+    assert_eq!((error.code(), &*error.problems()[0].field), ("config", "subject"), "{error}");
+    nameless().store(MemoryStore::new()).subject("alice").build().unwrap();
+    nameless().store(FileStore::new("tokens.json")).build().unwrap();
 }

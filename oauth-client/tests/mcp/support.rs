@@ -162,7 +162,7 @@ impl World {
     /// An authorizer whose person is alice, at whichever server.
     pub(crate) fn authorizer(&self) -> AuthorizerBuilder {
         let world = self.clone();
-        self.plain().browser(move |page| {
+        self.plain().subject("alice").browser(move |page| {
             let callback = world.log_in(page);
             async move { callback }
         })

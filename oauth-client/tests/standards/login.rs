@@ -67,7 +67,7 @@ fn set_up() -> (MockServer, Client) {
 }
 
 fn request() -> AuthorizationRequest {
-    AuthorizationRequest::new(CALLBACK).scope(["openid", "read"])
+    AuthorizationRequest::new(CALLBACK).scope(["openid", "read"]).subject("alice")
 }
 
 async fn begin(server: &MockServer, client: &Client, request: &AuthorizationRequest) -> (PendingLogin, Url) {

@@ -190,7 +190,7 @@ async fn worker() {
         .unwrap();
     let request = match login.as_str() {
         "" => grant::client_credentials(),
-        login => grant::refresh_token(login),
+        login => grant::refresh_token(login).subject("alice"),
     };
     let stops_at = role.strip_prefix("stops at ").map(str::to_owned);
     let source = client

@@ -48,6 +48,9 @@ const SWEEP_INTERVAL: u64 = 3600;
 /// # Ok(()) }
 /// ```
 ///
+/// One file is [for one user](TokenStore::is_for_one_user). Where it keeps several users, each source names its user with
+/// [`subject`](crate::grant::TokenRequest::subject), or they get each other's tokens.
+///
 /// The tokens are in the file in the clear, so it is made readable to its owner alone (mode 0600, and 0700 for a
 /// directory that has to be made), from its first moment on. If others may read the file, it is made private, with a
 /// warning. A symbolic link, a file with several names, and anything that is not a file are refused. So is a file
@@ -248,6 +251,10 @@ impl TokenStore for FileStore {
         });
         let guard = |held| FileLease { store: self.clone(), held: Arc::new(Mutex::new(Some(held))) };
         Ok(held.await?.map(|held| Lease::renewable(guard(held))))
+    }
+
+    fn is_for_one_user(&self) -> bool {
+        true
     }
 }
 

@@ -297,6 +297,10 @@ impl TokenStore for KeyringStore {
             None => self.locks()?.lease(key, longest).await,
         }
     }
+
+    fn is_for_one_user(&self) -> bool {
+        true
+    }
 }
 
 /// Whether the keychain is there and can be written to. A locked one is unlocked by it.
