@@ -398,9 +398,11 @@ impl TokenSource {
         }
     }
 
-    /// Forgets what the source holds, in its [store](crate::store), too, and reports [`Event::LoggedOut`]: for a login
+    /// Ends the login here only: nothing is sent to the server, where the tokens stay valid. To log a user out, call
+    /// [`revoke`](Self::revoke).
+    ///
+    /// It forgets what the source holds, in its [store](crate::store), too, and reports [`Event::LoggedOut`]: for a login
     /// that the server has ended by itself, which it reports with a [logout token](crate::login::BackchannelLogout).
-    /// Nothing is sent to the server.
     ///
     /// Afterwards the source is as after [`revoke`](Self::revoke), and the result is the same. Dropping the returned
     /// future does not stop it.
