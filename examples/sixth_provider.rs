@@ -56,11 +56,11 @@ fn as_toml(acme: &str) -> Result<TokenSource, oauth_client::Error> {
         encoding = "json"
         send_grant_type = false
         fields = {{ client_id = "app", client_secret = "key" }}
-        answer = {{ access_token = "data.token", expires_in = "data.ttl" }}
+        response_member = {{ access_token = "data.token", expires_in = "data.ttl" }}
         error_code = "fault.id"
         error_description = "fault.text"
         codes = {{ WHO_ARE_YOU = "invalid_client" }}
-        expired_answer = {{ "fault.id" = "TOKEN_EXPIRED" }}
+        expired_response = {{ "fault.id" = "TOKEN_EXPIRED" }}
         "#
     );
     ClientConfig::from_toml(&toml)?.build()

@@ -1,5 +1,6 @@
 //! Client authentication, and the certificates of connections: `client_auth`, its secret or key, and the table `tls`.
 
+use super::keys::CLIENT_AUTH;
 use super::problem;
 use super::schema::join;
 use super::tree::{Table, unreadable};
@@ -27,6 +28,10 @@ pub(super) fn auth_with_tls(
     if !table.has("client_id") {
         problems
             .push(problem("client_id", "is missing; expected the identifier the server gave this client"));
+    }
+    // The check has reported a method that there is not, and what else that one would need is not known.
+    if table.text("client_auth").is_some_and(|method| !CLIENT_AUTH.contains(&method)) {
+        return None;
     }
     let usual = dialect.client_auth.first().map_or("client_secret_basic", String::as_str);
     let method = table.text("client_auth").unwrap_or(usual);

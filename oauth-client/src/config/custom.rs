@@ -65,11 +65,18 @@ pub(super) const CUSTOM: &[Key] = &[
         "Whether the client's credentials go with a refresh token.",
     ),
     Key::new(
+        "response_member",
+        Kind::Pairs,
+        "none",
+        "response_member = { access_token = \"data.token\", expires_in = \"data.ttl\" }",
+        "Where members of the token response are, as names joined by dots or as JSON Pointers (RFC 6901).",
+    ),
+    Key::new(
         "answer",
         Kind::Pairs,
         "none",
-        "answer = { access_token = \"data.token\", expires_in = \"data.ttl\" }",
-        "Where members of the token response are, as names joined by dots or as JSON Pointers (RFC 6901).",
+        "answer = { access_token = \"data.token\" }",
+        "The older name of response_member.",
     ),
     Key::new(
         "expires_at",
@@ -121,11 +128,18 @@ pub(super) const CUSTOM: &[Key] = &[
         "Codes of the provider's that mean \"later\", whatever the status.",
     ),
     Key::new(
+        "expired_response",
+        Kind::Pairs,
+        "none, or the provider's",
+        "expired_response = { \"fault.id\" = \"token_expired\" }",
+        "What the API says, in each of these places of a JSON body, when a token has expired.",
+    ),
+    Key::new(
         "expired_answer",
         Kind::Pairs,
         "none, or the provider's",
         "expired_answer = { \"fault.id\" = \"token_expired\" }",
-        "What the API says, in each of these places of a JSON body, when a token has expired.",
+        "The older name of expired_response.",
     ),
 ];
 
@@ -167,9 +181,11 @@ fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>)
     for parameter in custom.texts("query") {
         dialect = dialect.in_query(parameter);
     }
-    for (member, path) in custom.pairs("answer") {
-        check_path(&join("answer", member), path, problems);
-        dialect = dialect.response_member(member, path);
+    for name in ["answer", "response_member"] {
+        for (member, path) in custom.pairs(name) {
+            check_path(&join(name, member), path, problems);
+            dialect = dialect.response_member(member, path);
+        }
     }
     if let Some(path) = custom.text("expires_at") {
         check_path("expires_at", path, problems);
@@ -190,11 +206,16 @@ fn changed(mut dialect: Dialect, custom: Table<'_>, problems: &mut Vec<Problem>)
     for code in custom.texts("transient_codes") {
         dialect = dialect.transient(code);
     }
-    let says = custom.pairs("expired_answer");
-    for (path, _) in &says {
-        check_path("expired_answer", path, problems);
+    for name in ["expired_answer", "expired_response"] {
+        let says = custom.pairs(name);
+        for (path, _) in &says {
+            check_path(name, path, problems);
+        }
+        if custom.has(name) {
+            dialect = dialect.expired_response(says);
+        }
     }
-    if custom.has("expired_answer") { dialect.expired_response(says) } else { dialect }
+    dialect
 }
 
 /// Error bodies that look as they say here come before those that the provider is known for.
@@ -242,5 +263,21 @@ mod tests {
         let meanings: Vec<_> = github.codes.iter().filter(|(code, _)| code == "bad_refresh_token").collect();
         assert_eq!(meanings, [&("bad_refresh_token".to_owned(), "server_error".to_owned())]);
         assert!(github.codes.len() > 1, "the others stay");
+    }
+
+    #[test]
+    fn keys_have_the_names_of_the_methods_and_the_older_names_mean_the_same() {
+        let read = |custom: serde_json::Value| {
+            let (values, mut problems) = (json!({"provider": "custom", "custom": custom}), Vec::new());
+            let dialect = dialect(Table::new(values.as_object().unwrap()), &mut problems);
+            (format!("{dialect:?}"), problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let members = json!({"access_token": "data.token"});
+        let expired = json!({"fault.id": "token_expired"});
+        let (new, problems) = read(json!({"response_member": members, "expired_response": expired}));
+        assert!(problems.is_empty() && new.contains("token_expired"), "{new}: {problems:?}");
+        assert_eq!(read(json!({"answer": members, "expired_answer": expired})).0, new);
+        let wrong = read(json!({"response_member": {"access_token": "a..b"}})).1;
+        assert!(wrong[0].starts_with("custom.response_member.access_token: "), "{wrong:?}");
     }
 }

@@ -45,11 +45,15 @@ impl Environment {
         let mut reader = Reader { left, misfits: Vec::new() };
         let tree = reader.table(prefix, "", keys);
         let Reader { left, misfits } = reader;
-        let strays = left.keys().map(|field| Problem {
+        let stray = |field: &String| Problem {
             field: field.clone(),
             message: stray(prefix, keys, field, &given, !left.contains_key(&format!("{field}_FILE"))),
-        });
-        Self { tree, misfits, strays: strays.collect(), names: Names::new(prefix, keys) }
+        };
+        let strays = match without_underscore(prefix, &given) {
+            Some(problem) if !left.is_empty() => vec![problem],
+            _ => left.keys().map(stray).collect(),
+        };
+        Self { tree, misfits, strays, names: Names::new(prefix, keys) }
     }
 
     /// What is wrong already, to which the checks of the tree add theirs.
@@ -265,6 +269,15 @@ fn to_value(kind: Kind, text: String) -> Value {
             .into(),
         _ => Value::String(text),
     }
+}
+
+/// The one problem of a prefix that lacks its underscore.
+fn without_underscore(prefix: &str, given: &BTreeSet<String>) -> Option<Problem> {
+    let goes_on = |name: &String| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'));
+    (!prefix.is_empty() && given.iter().all(goes_on)).then(|| Problem {
+        field: prefix.to_owned(),
+        message: format!("is the prefix, and each variable goes on with \"_\"; did you mean \"{prefix}_\"?"),
+    })
 }
 
 /// Why a variable has no place.

@@ -17,7 +17,16 @@ const PROVIDERS: &[&str] = &[
     "slack",
     "custom",
 ];
-const CLIENT_AUTH: &[&str] = &[
+/// Beside each `certificate` of a key.
+const X5T: Key = Key::new(
+    "x5t",
+    Kind::Flag,
+    "false",
+    "x5t = true",
+    "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
+);
+
+pub(super) const CLIENT_AUTH: &[&str] = &[
     "client_secret_basic",
     "client_secret_post",
     "client_secret_jwt",
@@ -104,13 +113,7 @@ pub const KEYS: &[Key] = &[
         "certificate = { file = \"client.crt\" }",
         "The certificate that the server knows the client's key by, as PEM: its SHA-256 thumbprint (x5t#S256, RFC 7515 section 4.1.8) goes into the client's assertions. Of a chain, the first counts.",
     ),
-    Key::new(
-        "x5t",
-        Kind::Flag,
-        "false",
-        "x5t = true",
-        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
-    ),
+    X5T,
     Key::new(
         "client_assertion",
         Kind::Secret,
@@ -172,7 +175,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "the username, where there is one",
         "subject = \"alice\"",
-        "Whose tokens these are, where several users' are kept in one store. It is not sent.",
+        "Whose tokens these are. A grant of a user needs it with a store of kind \"redis\", where several users' may be kept. It is not sent.",
     ),
     Key::new(
         "assertion",
@@ -462,13 +465,7 @@ const IDENTITY_PROVIDER: &[Key] = &[
         "certificate = { file = \"client.crt\" }",
         "The certificate that the identity provider knows that key by, as PEM.",
     ),
-    Key::new(
-        "x5t",
-        Kind::Flag,
-        "false",
-        "x5t = true",
-        "Whether the certificate's SHA-1 thumbprint (x5t, RFC 7515 section 4.1.7) goes there, too, for servers that look for that one.",
-    ),
+    X5T,
     Key::new(
         "client_assertion",
         Kind::Secret,

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::tree::Table;
 use super::{needed, problem};
-use crate::error::Problem;
+use crate::error::{Error, Problem};
+use crate::grant::scopes;
 #[cfg(feature = "loopback")]
 use crate::login::AuthorizationRequest;
 use crate::login::{BackchannelRequest, DeviceRequest, LoginMethod};
@@ -44,14 +45,27 @@ pub(super) fn way(table: Table<'_>, grant: &str, problems: &mut Vec<Problem>) ->
     }
 }
 
-/// The value of `authorization_details`, which is JSON in a string so that it can stand in the environment, too.
-pub(super) fn details(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
-    let parsed = serde_json::from_str(table.text("authorization_details")?);
-    if parsed.is_err() {
+/// The request with the `authorization_details` of the table, which are JSON in a string so that they can stand in the
+/// environment, too.
+pub(super) fn with_details<R: Clone>(
+    request: R,
+    set: impl FnOnce(R, Value) -> Result<R, Error>,
+    table: Table<'_>,
+    problems: &mut Vec<Problem>,
+) -> R {
+    let Some(text) = table.text("authorization_details") else { return request };
+    let Ok(details) = serde_json::from_str(text) else {
         let message = "is not JSON; expected a list such as [{\"type\":\"payment\"}] (RFC 9396 section 2)";
         problems.push(problem("authorization_details", message));
+        return request;
+    };
+    match set(request.clone(), details) {
+        Ok(request) => request,
+        Err(error) => {
+            problems.extend(error.problems().iter().cloned());
+            request
+        }
     }
-    parsed.ok()
 }
 
 #[cfg(feature = "loopback")]
@@ -67,12 +81,7 @@ fn browser(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod>
     if table.flag("par") {
         request = request.pushed();
     }
-    if let Some(details) = details(table, problems) {
-        match request.clone().authorization_details(details) {
-            Ok(with) => request = with,
-            Err(error) => problems.extend(error.problems().iter().cloned()),
-        }
-    }
+    request = with_details(request, AuthorizationRequest::authorization_details, table, problems);
     let wrong: Vec<_> = request.problems_on_loopback();
     problems.extend(wrong.iter().map(|found| match found.field.as_str() {
         "redirect_uri" if !table.pairs("params").iter().any(|(name, _)| *name == "redirect_uri") => {
@@ -120,12 +129,7 @@ fn device(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMethod> 
     let (max_age, params) = params(table, problems);
     request = max_age.into_iter().fold(request, DeviceRequest::max_age);
     request = params.fold(request, |request, (name, value)| request.parameter(name, value));
-    if let Some(details) = details(table, problems) {
-        match request.clone().authorization_details(details) {
-            Ok(with) => request = with,
-            Err(error) => problems.extend(error.problems().iter().cloned()),
-        }
-    }
+    request = with_details(request, DeviceRequest::authorization_details, table, problems);
     let wrong = request.problems();
     problems.extend(wrong.iter().map(|found| in_params(&found.field, &found.message)));
     wrong.is_empty().then_some(LoginMethod::Device(request))
@@ -138,9 +142,9 @@ fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMet
     }
     let mut request =
         BackchannelRequest::login_hint(table.text("login_hint")?).resource(table.texts("resource"));
-    let scope = table.texts("scope");
+    let scope = scopes(table.texts("scope"));
     if !scope.is_empty() {
-        if !scope.contains(&"openid") {
+        if !scope.iter().any(|one| one == "openid") {
             problems.push(problem("scope", "has no openid, which grant = \"ciba\" needs; add it"));
             return None;
         }
@@ -151,13 +155,11 @@ fn backchannel(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<LoginMet
     let (max_age, params) = params(table, problems);
     request = max_age.into_iter().fold(request, BackchannelRequest::max_age);
     request = params.fold(request, |request, (name, value)| request.parameter(name, value));
-    if let Some(details) = details(table, problems) {
-        match request.clone().authorization_details(details) {
-            Ok(with) => request = with,
-            Err(error) => problems.extend(error.problems().iter().cloned()),
-        }
-    }
+    request = with_details(request, BackchannelRequest::authorization_details, table, problems);
     let wrong = request.problems();
     problems.extend(wrong.iter().map(|found| in_params(&found.field, &found.message)));
     wrong.is_empty().then_some(LoginMethod::Backchannel(request))
 }
+
+#[cfg(test)]
+mod tests;

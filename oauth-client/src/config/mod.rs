@@ -117,9 +117,9 @@ impl ClientConfig {
         Self::from_tree(&tree::from_file(path.as_ref())?)
     }
 
-    /// Reads the process's environment: `client_id` is `{prefix}CLIENT_ID`, `store.kind` is `{prefix}STORE_KIND`,
-    /// lists are separated by blanks, and a secret in a file is named by `{prefix}CLIENT_SECRET_FILE`; see
-    /// [From the environment](crate::config#from-the-environment).
+    /// Reads the process's environment. The prefix includes its underscore, such as `MY_`: `client_id` is
+    /// `{prefix}CLIENT_ID`, `store.kind` is `{prefix}STORE_KIND`, lists are separated by blanks, and a secret in a file is
+    /// named by `{prefix}CLIENT_SECRET_FILE`; see [From the environment](crate::config#from-the-environment).
     ///
     /// # Errors
     /// As [`from_toml`](Self::from_toml), by variable; an unknown variable with the prefix is a mistake too.
@@ -150,7 +150,7 @@ impl ClientConfig {
     /// `config` when this machine cannot do what it says.
     pub fn into_builder(self) -> Result<SourceBuilder, Error> {
         match self.store.clone() {
-            Store::Memory => self.into_builder_with(MemoryStore::new()),
+            Store::Memory => Ok(self.into_bare_builder()?.own_store(MemoryStore::new())),
             Store::File(path) => self.into_builder_with(FileStore::new(path)),
             #[cfg(feature = "keyring")]
             Store::Keyring(path) => {
@@ -178,6 +178,10 @@ impl ClientConfig {
     /// # Errors
     /// `config` when this machine cannot do what it says.
     pub fn into_builder_with(self, store: impl TokenStore) -> Result<SourceBuilder, Error> {
+        Ok(self.into_bare_builder()?.store(store))
+    }
+
+    fn into_bare_builder(self) -> Result<SourceBuilder, Error> {
         let request = match &self.identity_provider {
             Some(provider) => self.request.with_grant_of(&grant::id_jag(
                 provider.grant(&self.with_transport(provider.client.clone())?.build()?),
@@ -188,7 +192,7 @@ impl ClientConfig {
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }
-        Ok(source.store(store))
+        Ok(source)
     }
 
     /// Where the Redis of its store is, with `kind = "redis"`.
@@ -396,15 +400,7 @@ fn request(
     let audience = table.text("audience").filter(|_| table.text("grant") != Some("id_jag"));
     let request = audience.into_iter().fold(request, TokenRequest::audience);
     let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
-    let request =
-        match login::details(table, problems).map(|details| request.clone().authorization_details(details)) {
-            None => request,
-            Some(Ok(request)) => request,
-            Some(Err(error)) => {
-                problems.extend(error.problems().iter().cloned());
-                return None;
-            }
-        };
+    let request = login::with_details(request, TokenRequest::authorization_details, table, problems);
     Some(
         table
             .pairs("params")

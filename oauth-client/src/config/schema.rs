@@ -190,10 +190,22 @@ pub(super) fn misfit(key: &Key, value: &Value, example: &str) -> String {
     {
         return format!("expected {expected}; did you mean {near:?}?");
     }
+    if let (Kind::OneOf(values), Some(text)) = (key.kind, value.as_str())
+        && let Some(whole) = only_one_ending_in(text, values)
+    {
+        return format!("expected {expected}; did you mean {whole:?}?");
+    }
     match harmless(key.kind, value) {
         Some(found) => format!("expected {expected}, not {found}; for instance {example}"),
         None => format!("expected {expected}, for instance {example}"),
     }
+}
+
+/// The only value of which this is the last word, as "basic" is of "client_secret_basic".
+fn only_one_ending_in<'v>(word: &str, values: &[&'v str]) -> Option<&'v str> {
+    let ends = |value: &&&str| value.strip_suffix(word).is_some_and(|before| before.ends_with('_'));
+    let mut found = values.iter().filter(ends);
+    found.next().copied().filter(|_| found.next().is_none())
 }
 
 /// A value that can be shown: no secret has its form, and none belongs there.
@@ -244,11 +256,18 @@ pub fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+/// What a key is called elsewhere, and here.
+const OTHER_NAMES: &[(&str, &str)] = &[("grant_type", "grant")];
+
 const DID_YOU_MEAN: &str = "is not a known key; did you mean ";
 
 fn unknown(name: &str, keys: &[Key], all: &[Key]) -> String {
     if let Some(near) = keys.iter().find(|key| distance(name, key.name).is_some()) {
         return format!("{DID_YOU_MEAN}{}?", near.name);
+    }
+    let meant = |key: &&Key| OTHER_NAMES.contains(&(name, key.name));
+    if let Some(meant) = keys.iter().find(meant) {
+        return format!("{DID_YOU_MEAN}{}?", meant.name);
     }
     if let Some(place) = place_of(name, all, "") {
         return format!("is not a key here; {place}");

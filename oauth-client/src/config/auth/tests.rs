@@ -124,3 +124,20 @@ fn a_certificate_beside_the_key_and_an_assertion_of_the_platform_are_configured(
     assert_eq!(wrong(both), "client_secret");
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn an_unknown_method_is_the_only_problem_and_says_what_was_meant() {
+    let problems = |values: Value| {
+        let error = read(values).unwrap_err();
+        error.problems().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for (short, whole) in [("basic", "client_secret_basic"), ("post", "client_secret_post")] {
+        let found = problems(json!({"client_auth": short, "client_secret": "s3cr3t"}));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].ends_with(&format!("did you mean {whole:?}?")), "{found:?}");
+    }
+    let found = problems(json!({"client_auth": "jwt", "private_key": "s3cr3t"}));
+    assert!(found.len() == 1 && !found[0].contains("did you mean"), "there are two of that: {found:?}");
+    let found = problems(json!({"client_secret": "s3cr3t", "grant_type": "client_credentials"}));
+    assert_eq!(found, ["grant_type: is not a known key; did you mean grant?"]);
+}

@@ -243,6 +243,16 @@ fn every_example_of_the_reference_is_the_same_from_variables() {
     walk::every_example(KEYS);
 }
 
+#[test]
+fn a_prefix_without_its_underscore_is_the_only_problem() {
+    let variables = [("MY_CLIENT_ID", "svc"), ("MY_ISSUER", "https://auth.example.com")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let error = from_variables("MY", KEYS, variables.clone()).unwrap_err();
+    assert_eq!(error.problems().len(), 1, "{error}");
+    assert!(error.to_string().contains("MY: ") && error.to_string().contains("did you mean \"MY_\"?"), "{error}");
+    assert!(from_variables("MY_", KEYS, variables).is_ok());
+}
+
 #[cfg(feature = "toml")]
 #[test]
 fn examples_are_read_as_toml_reads_them() {
