@@ -49,21 +49,20 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
-    let source = match source(&options).await {
-        Ok(source) => source,
+    let (source, client) = match set_up(&options).await {
+        Ok(set_up) => set_up,
         Err(error) => {
             error.lines().for_each(|line| eprintln!("error: {line}"));
             return ExitCode::from(2);
         }
     };
-    let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).report();
     let calls = stream::iter(1..=options.count).map(|n| call(&client, &options, n));
     let calls: Vec<Call> = calls.buffer_unordered(options.concurrency.max(1)).collect().await;
     let count = |which: fn(&Call) -> bool| calls.iter().filter(|call| which(call)).count();
     let (ok, replays) = (count(|call| call.ok), count(|call| call.replayed));
     // A refresh that is under way may have spent the refresh token in the store.
     if let Err(error) = source.settle().await {
-        eprintln!("warning: {error}");
+        eprintln!("warning: {}", error.with_causes());
     }
     let token_requests = source.status().token_requests;
     println!(
@@ -71,6 +70,14 @@ async fn main() -> ExitCode {
         json!({ "summary": { "calls": calls.len(), "ok": ok, "token_requests": token_requests, "replays": replays } })
     );
     ExitCode::from(if count(|call| call.lost) > 0 { 2 } else { u8::from(ok < calls.len()) })
+}
+
+async fn set_up(options: &Options) -> Result<(TokenSource, AuthorizedClient), Error> {
+    let source = source(options).await?;
+    // The token goes to this API and nowhere else.
+    let api = options.url.origin().ascii_serialization();
+    let client = AuthorizedClient::new(reqwest::Client::new(), source.clone()).allowed_origins([api])?;
+    Ok((source, client.report()))
 }
 
 async fn source(options: &Options) -> Result<TokenSource, Error> {

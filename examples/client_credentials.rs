@@ -24,6 +24,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Every failure is one error type, with methods for its kind.
     let wrong = Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("svc", "guess")).build()?;
     let error = wrong.request(&grant::client_credentials()).await.err().ok_or("the guess was right")?;
-    println!("wrong:  {} (transient: {}) - {error}", error.code(), error.is_transient());
+    println!("wrong:  {} (transient: {}) - {}", error.code(), error.is_transient(), error.with_causes());
     Ok(())
 }

@@ -15,7 +15,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use oauth_client::attach::reqwest::AuthorizedClient;
 use oauth_client::login::{AuthorizationRequest, PendingLogin};
 use oauth_client::{Client, ClientAuth, TokenSource};
-use oauth_mock::{Endpoint, GrantType, MockClient, MockServer, User};
+use oauth_mock::{GrantType, MockClient, MockServer, User};
 use tokio::net::TcpListener;
 
 type Failure = Box<dyn std::error::Error>;
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Failure> {
     let client =
         Client::builder().issuer(server.issuer()).auth(ClientAuth::basic("shop", "s3cr3t")).build()?;
     let request = AuthorizationRequest::new(format!("{url}/callback")).scope(["openid", "read"]);
-    let api = server.endpoint(Endpoint::Api);
+    let api = server.url().to_owned();
     let http = reqwest::Client::new();
     let shop = Shop { client, request, api, http, logins: Kept::default(), sessions: Kept::default() };
     let routes = Router::new().route("/login", get(login)).route("/callback", get(callback));
@@ -107,8 +107,10 @@ async fn callback(
     let pending = named(&headers, "login").and_then(|id| shop.logins.take(id));
     let Some(pending) = pending else { return Err(Refusal("no login has begun here")) };
     let login = shop.client.finish(pending, query.unwrap_or_default()).await?;
-    let user = login.id_token().map_or("unknown", |token| token.subject()).to_owned();
-    let source = shop.client.source(&shop.request).starting_with(login).build()?;
+    let user = login.id_token().ok_or(Refusal("the login does not say whose it is"))?.subject().to_owned();
+    // With a store: whose tokens these are.
+    let request = shop.request.clone().subject(&user);
+    let source = shop.client.source(request).starting_with(login).build()?;
     if let Some(before) = named(&headers, "session").and_then(|id| shop.sessions.take(id)) {
         // Its tokens would live on; if they do, the new login is good all the same.
         if let Err(error) = before.source.revoke().await {
@@ -127,7 +129,9 @@ async fn home(State(shop): State<Shop>, headers: HeaderMap) -> Result<String, Re
 
 async fn orders(State(shop): State<Shop>, headers: HeaderMap) -> Result<String, Refusal> {
     let api = AuthorizedClient::new(shop.http.clone(), shop.session(&headers)?.source);
-    let response = api.get(format!("{}/orders", shop.api)).send().await;
+    // The token goes to this API and nowhere else.
+    let api = api.allowed_origins([&shop.api])?;
+    let response = api.get(format!("{}/api/orders", shop.api)).send().await;
     response.map_err(|_| NO_RESPONSE)?.text().await.map_err(|_| NO_RESPONSE)
 }
 

@@ -47,6 +47,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Before a program ends: a refresh that is under way may have spent the refresh token in the file.
         source.settle().await?;
     }
+    // The user logs out, at the server as well. To end the session in the browser, too, open the page of `logout_url`.
+    let source = client.source(&request).store(FileStore::new(&path)).build()?;
+    let logout = source.revoke().await?;
+    println!("logged out; the browser's session ends at {}", client.logout_url(&logout).await?);
     std::fs::remove_file(path)?;
     Ok(())
 }

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Failure> {
         .refresh_margin(Duration::ZERO) // expire before our eyes, rather than be renewed ahead of time
         .build()?;
     println!("   token source          client_credentials as \"svc\"\n");
-    let http = AuthorizedClient::new(reqwest::Client::new(), source.clone());
+    let http = AuthorizedClient::new(reqwest::Client::new(), source.clone()).allowed_origins([&api])?;
     let run = Run { server, guard, api, source, http, calls: Cell::new(0) };
     run.all_steps().await?;
     run.summary();

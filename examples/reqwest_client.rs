@@ -27,8 +27,7 @@ async fn main() -> Result<(), Failure> {
     println!("with a token:     {} {}", response.status(), response.text().await?);
 
     // Whatever reqwest's own builder can do is behind `with`: json, form, multipart, by your own features of it.
-    let order =
-        client.post(format!("{api}/hello")).with(|request| request.header("accept", "*/*").body("an order"));
+    let order = client.post(format!("{api}/hello")).with(|request| request.json(&["an order"]));
     println!("posted:           {}", order.send().await?.text().await?);
 
     let bare = reqwest::get(format!("{api}/hello")).await?;
