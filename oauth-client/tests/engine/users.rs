@@ -4,7 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use oauth_client::store::{FileStore, MemoryStore};
-use oauth_client::{TokenSet, TokenSource, grant};
+use oauth_client::transport::HttpClient;
+use oauth_client::{Client, ClientAuth, TokenSet, TokenSource, grant};
 
 use crate::support::{Fixture, LIFETIME, advance, fixture};
 
@@ -16,7 +17,10 @@ async fn log_in(fixture: &Fixture, user: &str) -> TokenSet {
 /// The user that a source speaks for, as the server says.
 async fn whose(fixture: &Fixture, source: &TokenSource) -> String {
     let token = source.token().await.unwrap();
-    fixture.client.introspect(token.secret(), None).await.unwrap().unwrap().sub.unwrap()
+    let http = HttpClient::from_service(fixture.server.transport());
+    let client = Client::builder().issuer(fixture.server.issuer()).auth(ClientAuth::basic("svc", "s3cr3t"));
+    let client = client.http(http).clock(fixture.clock.clone()).build().unwrap();
+    client.introspect(token.secret(), None).await.unwrap().unwrap().subject.unwrap()
 }
 
 /// Nothing but its name tells one user's login from another's: there is no ID token.
