@@ -175,7 +175,7 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "the username, where there is one",
         "subject = \"alice\"",
-        "Whose tokens these are. A grant of a user needs it with a store of kind \"redis\", where several users' may be kept. It is not sent.",
+        "Whose tokens these are. A login (`authorization_code`, `device_code`, `ciba`) needs it with a store of kind \"redis\", which may keep several users' tokens. It is not sent.",
     ),
     Key::new(
         "assertion",

@@ -188,7 +188,12 @@ impl ClientConfig {
             )),
             None => self.request.clone(),
         };
+        // A refresh token that is configured is one user's, whatever else its store keeps.
+        let is_of_one_user = request.grant().refresh_token().is_some();
         let mut source = self.client()?.source(request);
+        if is_of_one_user {
+            source = source.of_one_user();
+        }
         if let Some(margin) = self.refresh_margin {
             source = source.refresh_margin(margin);
         }

@@ -32,6 +32,7 @@ pub struct SourceBuilder {
     store: Option<Arc<dyn dynamic::TokenStore>>,
     /// Whether no other source has the store.
     has_store_alone: bool,
+    is_of_one_user: bool,
     hook: Option<Hook>,
     login: Option<TokenSet>,
 }
@@ -52,6 +53,7 @@ impl SourceBuilder {
             default_lifetime: None,
             store: None,
             has_store_alone: false,
+            is_of_one_user: false,
             hook: None,
             login: None,
         }
@@ -84,6 +86,11 @@ impl SourceBuilder {
     /// The same, for a store that is made for this source and that no other will have.
     pub(crate) fn own_store(self, store: impl TokenStore) -> Self {
         Self { has_store_alone: true, ..self.store(store) }
+    }
+
+    /// What brings the tokens is of one user, as a refresh token in a configuration is.
+    pub(crate) fn of_one_user(self) -> Self {
+        Self { is_of_one_user: true, ..self }
     }
 
     /// The same, for a store that several sources share already.
@@ -149,7 +156,11 @@ impl SourceBuilder {
         let Some(store) = &self.store else { return Ok(()) };
         let why = if self.request.is_nameless() {
             "what brings the token or the assertion does not say whose it is"
-        } else if self.request.names_its_user() || self.has_store_alone || store.is_for_one_user() {
+        } else if self.request.names_its_user()
+            || self.has_store_alone
+            || self.is_of_one_user
+            || store.is_for_one_user()
+        {
             return Ok(());
         } else {
             "nothing says which user's login or refresh token it is"

@@ -40,11 +40,12 @@ fn scopes_in_one_text_are_the_same_as_scopes_one_by_one() {
     }
 }
 
-/// Its own memory and a person's own file have one user; a store that is opened elsewhere may have several.
+/// Its own memory, a person's own file and a refresh token that is given have one user; a store that is opened elsewhere
+/// may have several.
 #[test]
-fn a_users_grant_over_a_store_that_others_use_needs_its_subject() {
+fn a_login_over_a_store_that_others_use_needs_its_subject() {
     let login = |more: Value| {
-        let mut values = json!({"grant": "refresh_token", "refresh_token": "r0"});
+        let mut values = json!({"grant": "device_code"});
         values.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         read(values)
     };
@@ -54,4 +55,5 @@ fn a_users_grant_over_a_store_that_others_use_needs_its_subject() {
     let error = shared(login(json!({}))).unwrap_err();
     assert_eq!((error.code(), &*error.problems()[0].field), ("config", "subject"), "{error}");
     shared(login(json!({"subject": "alice"}))).unwrap();
+    shared(read(json!({"grant": "refresh_token", "refresh_token": "r0"}))).unwrap();
 }
