@@ -249,7 +249,10 @@ fn a_prefix_without_its_underscore_is_the_only_problem() {
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let error = from_variables("MY", KEYS, variables.clone()).unwrap_err();
     assert_eq!(error.problems().len(), 1, "{error}");
-    assert!(error.to_string().contains("MY: ") && error.to_string().contains("did you mean \"MY_\"?"), "{error}");
+    assert!(
+        error.to_string().contains("MY: ") && error.to_string().contains("did you mean \"MY_\"?"),
+        "{error}"
+    );
     assert!(from_variables("MY_", KEYS, variables).is_ok());
 }
 
