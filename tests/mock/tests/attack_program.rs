@@ -103,6 +103,11 @@ async fn what_never_lets_a_good_token_in_is_told_why_and_is_exit_code_2() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
     assert!(error.contains("never accepted") && error.contains("Bearer error=\"invalid_token\""), "{error}");
     assert!(error.contains("asked for no metadata and no keys"), "{error}");
+    for reason in
+        ["set its issuer to the one above", "compare the audience", "keys of an earlier run: restart it"]
+    {
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -64,10 +64,9 @@ impl Report {
             for case in rule {
                 let note = if case.note.is_empty() { String::new() } else { format!(": {}", case.note) };
                 let text = format!("{} instead of {}{note}", case.got.short(), case.expected.short());
-                let variant = match (case.id == first.id, case.variant.as_str()) {
-                    (true, "") => "the request".to_owned(),
-                    (true, variant) => variant.to_owned(),
-                    (false, variant) => format!("{}, {variant}", case.id),
+                let variant = match case.id == first.id {
+                    true => variant(case).to_owned(),
+                    false => format!("{}, {}", case.id, case.variant),
                 };
                 match printed.iter_mut().find(|(known, _)| *known == text) {
                     Some((_, variants)) => variants.push(variant),
@@ -93,21 +92,33 @@ impl Report {
 
     /// Choices that are made alike are printed once.
     fn choices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut notes: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut notes: Vec<&str> = Vec::new();
         for case in self.with(Verdict::Differs) {
-            match notes.iter_mut().find(|(note, _)| *note == case.note) {
-                Some((_, ids)) if ids.contains(&case.id) => {}
-                Some((_, ids)) => ids.push(case.id),
-                None => notes.push((&case.note, vec![case.id])),
+            if !notes.contains(&case.note.as_str()) {
+                notes.push(&case.note);
             }
         }
         if !notes.is_empty() {
             writeln!(f, "\nMatters of choice:")?;
         }
-        for (note, ids) in notes {
-            wrapped(f, "  ", "      ", &format!("{note}: {}", ids.join(", ")))?;
+        for note in notes {
+            let mut made: Vec<_> = self.with(Verdict::Differs).filter(|case| case.note == note).collect();
+            made.sort_by_key(|case| self.cases.iter().position(|first| first.id == case.id));
+            let rows: Vec<_> =
+                made.chunk_by(|one, other| one.id == other.id).map(|row| self.named(row)).collect();
+            wrapped(f, "  ", "      ", &format!("{note}: {}", rows.join(", ")))?;
         }
         Ok(())
+    }
+
+    /// The row's name, and these variants of it as well where the others fared differently.
+    fn named(&self, of_row: &[&Case]) -> String {
+        let id = of_row.first().map_or("", |case| case.id);
+        if self.cases.iter().filter(|case| case.id == id).count() == of_row.len() {
+            return id.to_owned();
+        }
+        let variants: Vec<_> = of_row.iter().map(|case| variant(case)).collect();
+        format!("{id} ({})", variants.join("; "))
     }
 
     fn score(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,6 +186,11 @@ fn line(
     verdict: &str,
 ) -> fmt::Result {
     writeln!(f, "{number:5} {:44} {:19} {:19} {verdict}", cut(what, 44), cut(expected, 19), cut(got, 19))
+}
+
+/// The request of a row that has one only has no name of its own.
+fn variant(case: &Case) -> &str {
+    if case.variant.is_empty() { "the request" } else { &case.variant }
 }
 
 /// One response for all, or their statuses if they differ.
@@ -291,6 +307,27 @@ pub(super) mod tests {
             text.contains("Score: 2 of 5 responses are as the standards ask (40 %); not applicable: 1"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_row_of_several_verdicts_names_the_variants_that_are_a_choice() {
+        let [in_, refused] =
+            [200, 401].map(|status| Ok(TargetResponse { status, ..TargetResponse::default() }));
+        let choice = "accepted, which no standard forbids";
+        let text = report(vec![
+            case("header-crit", "b64 true", &in_, Verdict::Differs, choice),
+            case("header-crit", "unknown", &in_, Verdict::LetIn, ""),
+            case("header-crit", "empty", &refused, Verdict::Pass, ""),
+            case("header-crit", "b64 false", &in_, Verdict::Differs, choice),
+            case("json-duplicate-by-escape", "iss", &in_, Verdict::Differs, choice),
+            case("json-duplicate-by-escape", "aud", &in_, Verdict::Differs, choice),
+        ])
+        .to_string();
+        let expected = format!(
+            "Matters of choice:\n  {choice}: header-crit (b64 true; b64 false), json-duplicate-by-escape\n"
+        );
+        assert!(text.contains(&expected), "{text}");
+        assert!(text.contains("    - unknown: 200 instead of"), "{text}");
     }
 
     #[test]

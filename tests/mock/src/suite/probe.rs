@@ -147,9 +147,17 @@ pub(super) fn why_never(last: &Outcome, server: &MockServer, wait: Duration) -> 
         (Ok(response), ..) if response.status == 403 => {
             "It knows the token, and wants more of it: see --scope and --claim."
         }
-        (Ok(_), 0, 0) => "It asked for no metadata and no keys: set its issuer to the one above.",
+        (Ok(_), 0, 0) => {
+            "It asked for no metadata and no keys, for one of these reasons:\n  \
+             - it does not trust this issuer: set its issuer to the one above;\n  \
+             - it refused the token before it looked for a key: compare the audience;\n  \
+             - it still has the keys of an earlier run: restart it."
+        }
         (Ok(_), 0, _) => {
-            "It read the metadata and asked for no keys: does it take the `jwks_uri` from there?"
+            "It read the metadata and asked for no keys, for one of these reasons:\n  \
+             - it does not take the `jwks_uri` from there;\n  \
+             - it refused the token before it looked for a key: compare the audience;\n  \
+             - it still has the keys of an earlier run: restart it."
         }
         (Ok(_), ..) => {
             "It fetched the keys, and refuses all the same: compare issuer, audience and algorithm."
