@@ -126,19 +126,33 @@ impl MockServerBuilder {
         }
     }
 
-    /// Adds a client. Without any, the server knows `svc` with the secret `s3cr3t` ([`MockClient::default`]).
+    /// Adds a client. Without any, the server knows `svc` with the secret `s3cr3t` ([`MockClient::default`]). The first one
+    /// that is added replaces it; add `MockClient::default()` to keep it.
+    ///
+    /// ```
+    /// use oauth_mock::{MockClient, MockServer};
+    ///
+    /// let server = MockServer::builder()
+    ///     .client(MockClient::default())
+    ///     .client(MockClient::new("orders").secret("s3cr3t"))
+    ///     .in_process();
+    /// assert!(server.issue("svc", "alice", "read").is_some());
+    /// assert!(server.issue("orders", "alice", "read").is_some());
+    /// ```
     pub fn client(mut self, client: MockClient) -> Self {
         self.clients.push(client);
         self
     }
 
-    /// Adds a user who can log in.
+    /// Adds a user who can log in. Without any, the server knows `alice` with the password `wonderland`. The first one that is
+    /// added replaces her.
     pub fn user(mut self, user: User) -> Self {
         self.users.push(user);
         self
     }
 
-    /// Adds an audience; the first one is the default of all tokens. Without any, it is `orders-api`.
+    /// Adds an audience; the first one is the default of all tokens. Without any, it is `orders-api`, which the first one that
+    /// is added replaces.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
@@ -453,7 +467,10 @@ impl MockServerBuilder {
         let origin = self.public_url.clone().unwrap_or_else(|| local.clone());
         let personality = self.provider.map(Provider::personality);
         let own_client = || vec![personality.map_or_else(MockClient::default, |own| (own.client)())];
-        let own_user = || personality.and_then(|own| own.user).map(|user| user()).into_iter().collect();
+        let own_user = || match personality {
+            Some(own) => own.user.map(|user| user()).into_iter().collect(),
+            None => vec![User::new("alice", "wonderland")],
+        };
         let own_audience = || vec![personality.map_or("orders-api", |own| own.audience).to_owned()];
         let clients = if self.clients.is_empty() { own_client() } else { self.clients };
         let algorithms = if self.algorithms.is_empty() { vec![Alg::Rs256] } else { self.algorithms };

@@ -16,14 +16,15 @@ fn server() -> MockServer {
     let tv = MockClient::new("tv").grants([GrantType::DeviceCode, GrantType::RefreshToken]);
     MockServer::builder()
         .client(tv.scopes(["openid", "read"]))
-        .client(MockClient::default())
+        .client(MockClient::default().grants([GrantType::ClientCredentials]))
         .user(User::new("alice", "wonderland").subject("u-1"))
         .authorization_details_type(AuthorizationDetailsType::new("files"))
         .in_process()
 }
 
 async fn begin(server: &MockServer) -> Value {
-    let response = post(server, Endpoint::DeviceAuthorization, None, "client_id=tv").await;
+    let form = "client_id=tv&scope=openid+read";
+    let response = post(server, Endpoint::DeviceAuthorization, None, form).await;
     assert_eq!((response.status, response.header("cache-control")), (StatusCode::OK, "no-store"));
     response.json()
 }
@@ -173,7 +174,7 @@ async fn a_device_binds_its_tokens_and_asks_for_rights_like_any_client() {
 #[tokio::test(start_paused = true)]
 async fn the_times_can_be_set_and_follow_the_clock() {
     let (lifetime, interval) = (Duration::from_secs(30), Duration::from_secs(1));
-    let tv = MockClient::new("tv").grants([GrantType::DeviceCode]);
+    let tv = MockClient::new("tv").grants([GrantType::DeviceCode]).scopes(["openid", "read"]);
     let server = MockServer::builder().client(tv).device_times(lifetime, interval).in_process();
     let device = begin(&server).await;
     assert_eq!((&device["expires_in"], &device["interval"]), (&json!(30), &json!(1)));

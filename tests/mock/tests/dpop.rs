@@ -40,7 +40,8 @@ async fn service_token(server: &MockServer, proof: TokenBuilder) -> Reply {
     token_with(server, Some(&svc()), "grant_type=client_credentials", &[proof.build()]).await
 }
 
-const PASSWORD: &str = "grant_type=password&client_id=mobile&username=alice&password=wonderland";
+const PASSWORD: &str =
+    "grant_type=password&client_id=mobile&username=alice&password=wonderland&scope=openid+read";
 
 async fn userinfo(server: &MockServer, authorization: &str, proof: Option<TokenBuilder>) -> Reply {
     let mut request =

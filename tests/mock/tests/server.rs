@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use http::StatusCode;
-use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, TransportError};
+use oauth_mock::{Endpoint, Fault, Gate, MockClient, MockServer, TransportError, User};
 use support::*;
 
 #[tokio::test]
@@ -142,6 +142,63 @@ async fn clients_can_change_while_the_server_runs() {
     let renewed =
         post(&server, Endpoint::Token, Some(&basic("svc", "n3w")), "grant_type=client_credentials").await;
     assert_eq!(renewed.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_default_client_and_user_can_log_in() {
+    let callbacks = ["http://127.0.0.1:8080/callback", "http://localhost:8080/callback"];
+    let written = oauth_mock::Config::from_json("{}").unwrap().into_builder();
+    for builder in [MockServer::builder(), written] {
+        let server = builder.in_process();
+        let authorize = |change: &[(&str, Option<&str>)]| {
+            let client = [("client_id", Some("svc"))];
+            server.log_in(&flow::authorize_url(&server, &[&client, change].concat()), "alice")
+        };
+        for callback in callbacks {
+            let back = authorize(&[("redirect_uri", Some(callback))]).unwrap();
+            let code = flow::parameter(&back, "code").unwrap();
+            let form = format!(
+                "grant_type=authorization_code&code={code}&redirect_uri={callback}&code_verifier={}",
+                flow::VERIFIER
+            );
+            let body = post(&server, Endpoint::Token, Some(&basic("svc", "s3cr3t")), &form).await.json();
+            assert_eq!(body["scope"], "openid read");
+            assert_eq!(jwt_part(body["id_token"].as_str().unwrap(), 1)["sub"], "alice");
+        }
+        for other in ["https://app.test/cb", "http://localhost:8081/callback", "http://127.0.0.1:8080/"] {
+            assert!(authorize(&[("redirect_uri", Some(other))]).is_err(), "{other}");
+        }
+        // OpenID Connect only where it is asked for.
+        let body = token(&server).await.json();
+        assert_eq!(body["scope"], "read write");
+        let back = authorize(&[("redirect_uri", Some(callbacks[0])), ("scope", None)]).unwrap();
+        let form = format!(
+            "grant_type=authorization_code&code={}&redirect_uri={}&code_verifier={}",
+            flow::parameter(&back, "code").unwrap(),
+            callbacks[0],
+            flow::VERIFIER
+        );
+        let body = post(&server, Endpoint::Token, Some(&basic("svc", "s3cr3t")), &form).await.json();
+        assert_eq!((&body["scope"], body.get("id_token")), (&"read write".into(), None));
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_is_added_replaces_the_default() {
+    let server = MockServer::builder()
+        .client(MockClient::new("orders").secret("x"))
+        .user(User::new("bob", "builder"))
+        .audience("billing-api")
+        .in_process();
+    assert!(server.issue("svc", "bob", "read").is_none() && server.issue("orders", "bob", "read").is_some());
+    assert_eq!(jwt_part(&server.mint().build(), 1)["aud"], "billing-api");
+    assert!(server.approve_backchannel("alice").unwrap_err().contains("user"));
+
+    let kept = MockServer::builder()
+        .client(MockClient::new("orders").secret("x"))
+        .client(MockClient::default())
+        .in_process();
+    assert_eq!(token(&kept).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

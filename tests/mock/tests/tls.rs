@@ -203,7 +203,7 @@ async fn a_bound_token_is_worth_nothing_without_its_certificate() {
     let server = MockServer::builder().client(client).client_certificates().start().await;
     let (right, wrong) = (ClientCertificate::self_signed("a"), ClientCertificate::self_signed("a"));
     let (alias, userinfo) = (server.mtls_endpoint(Endpoint::Token), server.mtls_endpoint(Endpoint::Userinfo));
-    let form = format!("{GRANT}&client_secret=s3cr3t");
+    let form = format!("{GRANT}&client_secret=s3cr3t&scope=openid");
     let (status, body) = Tls::showing(&server, &right).token(&alias, &form).await;
     assert_eq!((status, &body["token_type"]), (200, &json!("Bearer")), "{body}");
     let token = body["access_token"].as_str().unwrap();

@@ -87,8 +87,12 @@ async fn wrong_clients_are_refused_with_the_error_of_the_rfc() {
         let challenged = status == 401 && (authorization.is_some() || form.contains("client_secret"));
         assert_eq!(reply.headers.contains_key("www-authenticate"), challenged, "{authorization:?} {form}");
     }
-    let other = post(&server, Endpoint::Token, Some(&right), &format!("{grant}&audience=elsewhere")).await;
-    assert_eq!(other.error(), "invalid_target");
+    for parameter in ["audience", "resource"] {
+        let form = format!("{grant}&audience=orders-api&{parameter}=https://elsewhere.test");
+        let other = post(&server, Endpoint::Token, Some(&right), &form).await.json();
+        assert_eq!(other["error"], "invalid_target");
+        assert_eq!(other["error_description"], format!("{parameter}: unknown to this server"));
+    }
 }
 
 #[tokio::test]

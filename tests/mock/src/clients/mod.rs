@@ -13,6 +13,9 @@ use serde_json::Value;
 pub use self::kinds::{AuthMethod, CertificateSubject, GrantType};
 use crate::keys::{Alg, TestKey};
 
+/// The scope that makes a request one of OpenID Connect (Core section 3.1.2.1).
+pub(crate) const OPENID: &str = "openid";
+
 /// A client registered at the server.
 ///
 /// By default it may use client_credentials and refresh_token, has the scopes `read` and `write`, and gets
@@ -199,7 +202,8 @@ impl MockClient {
         self
     }
 
-    /// The scopes it may ask for; it gets all of them when it asks for none.
+    /// The scopes it may ask for. When it asks for none, it gets all of them but `openid`, which makes the request one of
+    /// OpenID Connect (Core section 3.1.2.1) and has to be asked for.
     #[must_use]
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
@@ -338,8 +342,17 @@ impl MockClient {
 
 impl Default for MockClient {
     /// `svc` with the secret `s3cr3t`: the client of a server that is configured without clients.
+    ///
+    /// It may use every grant and has the scopes `read`, `write` and `openid`. Its redirect URIs are
+    /// `http://127.0.0.1:8080/callback` and `http://localhost:8080/callback`; the port of the first one is free in a request
+    /// (RFC 8252 section 7.3).
     fn default() -> Self {
-        Self::new("svc").secret("s3cr3t")
+        Self::new("svc")
+            .secret("s3cr3t")
+            .grants(GrantType::ALL)
+            .scopes(["read", "write", OPENID])
+            .redirect_uri("http://127.0.0.1:8080/callback")
+            .redirect_uri("http://localhost:8080/callback")
     }
 }
 

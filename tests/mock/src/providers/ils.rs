@@ -20,7 +20,7 @@ pub(super) const PERSONALITY: Personality = Personality {
     lifetime: 3600,
     audience: "api.ils.live",
     issuer: None,
-    client: MockClient::default,
+    client: || MockClient::new("svc").secret("s3cr3t"),
     user: None,
     failures,
 };

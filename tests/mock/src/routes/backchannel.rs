@@ -9,7 +9,7 @@ use super::client_auth::authenticate;
 use super::form::Form;
 use super::hint;
 use super::token::{audience, scope};
-use crate::clients::GrantType;
+use crate::clients::{GrantType, OPENID};
 use crate::state::sessions::{Login, Session};
 use crate::state::tokens::Grant;
 use crate::wire::response::{MockResponse, OAuthError};
@@ -32,7 +32,7 @@ fn begin(call: Call<'_>) -> Result<MockResponse, OAuthError> {
         return Err(OAuthError::bad_request("unauthorized_client", why));
     }
     let scope = scope(&client, &form)?;
-    if form.get("scope").is_none() || !scope.iter().any(|one| one == "openid") {
+    if form.get("scope").is_none() || !scope.iter().any(|one| one == OPENID) {
         return Err(OAuthError::bad_request(
             "invalid_scope",
             "scope: openid is missing (OpenID CIBA 1.0 section 7.1)",

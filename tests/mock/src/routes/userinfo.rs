@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{Call, protected};
+use crate::clients::OPENID;
 use crate::rules::tampers::Tamper;
 use crate::rules::token_rules;
 use crate::wire::response::MockResponse;
@@ -13,7 +14,7 @@ pub(crate) fn serve(call: Call<'_>) -> MockResponse {
         Ok(allowed) => allowed,
         Err(refusal) => return *refusal,
     };
-    if !access.grant.scope.iter().any(|scope| scope == "openid") {
+    if !access.grant.scope.iter().any(|scope| scope == OPENID) {
         let (status, scope) = (StatusCode::FORBIDDEN, r#"scope="openid""#);
         return protected::challenge(call, status, scheme, "insufficient_scope", scope);
     }

@@ -11,7 +11,6 @@ use super::matching::read_token_rule;
 use super::reader::{Fields, Mistakes, read};
 use crate::builder::{MockServerBuilder, issuer_name_problem};
 use crate::clients::registration::Registration;
-use crate::clients::{GrantType, MockClient};
 use crate::dpop::DpopNonce;
 use crate::journal::LIMITS;
 use crate::json;
@@ -185,11 +184,9 @@ fn read_config(fields: &Fields<'_>) -> Config {
 
     let clients = unique(fields, "clients", fields.each("clients", read_client), |client| &client.id);
     let users = unique(fields, "users", fields.each("users", read_user), |user| &user.name);
-    // A provider comes with the client and user of its page.
-    let own = provider.is_none();
-    let clients = clients.unwrap_or_else(|| own.then(default_client).into_iter().collect());
-    let users = users.unwrap_or_else(|| own.then(default_user).into_iter().collect());
-    builder = clients.into_iter().fold(builder, MockServerBuilder::client);
+    // A provider comes with the user of its page.
+    let users = users.unwrap_or_else(|| provider.is_none().then(default_user).into_iter().collect());
+    builder = clients.into_iter().flatten().fold(builder, MockServerBuilder::client);
     builder = users.into_iter().fold(builder, MockServerBuilder::user);
 
     let gates = Gates::default();
@@ -293,13 +290,7 @@ fn read_registration(fields: &Fields<'_>) -> Registration {
     if fields.is_set("rotate_access_tokens") { guarded.rotate_access_tokens() } else { guarded }
 }
 
-fn default_client() -> MockClient {
-    let client = MockClient::default().grants(GrantType::ALL);
-    ["http://127.0.0.1:8080/callback", "http://localhost:8080/callback"]
-        .into_iter()
-        .fold(client, MockClient::redirect_uri)
-}
-
+/// With claims, so that a user of the program finds some at userinfo.
 fn default_user() -> User {
     User::new("alice", "wonderland").claim("name", "Alice").claim("email", "alice@example.com")
 }

@@ -73,8 +73,12 @@ async fn an_exchanged_token_is_for_no_other_api() {
     let server = server();
     let subject = server.issue("app", "alice", "read").unwrap().access_token;
     let audience = |reply: &Reply| jwt_part(reply.json()["access_token"].as_str().unwrap(), 1)["aud"].clone();
-    assert_eq!(exchange(&server, None, &subject, "&audience=stock-api").await.error(), "invalid_target");
-    assert_eq!(exchange(&server, None, &subject, "&resource=stock-api").await.error(), "invalid_target");
+    for parameter in ["audience", "resource"] {
+        let refused = exchange(&server, None, &subject, &format!("&{parameter}=stock-api")).await.json();
+        assert_eq!(refused["error"], "invalid_target");
+        let description = refused["error_description"].as_str().unwrap();
+        assert!(description.starts_with(&format!("{parameter}: another API than")), "{description}");
+    }
     let both = "&audience=orders-api&audience=stock-api";
     assert_eq!(exchange(&server, None, &subject, both).await.error(), "invalid_target");
     assert_eq!(audience(&exchange(&server, None, &subject, "&audience=orders-api").await), "orders-api");

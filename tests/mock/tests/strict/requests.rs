@@ -70,7 +70,11 @@ async fn a_target_is_narrowed_at_the_token_endpoint_and_never_widened() {
         post(&server, Endpoint::Token, None, &form).await
     };
     let token = all["refresh_token"].as_str().unwrap();
-    assert_eq!(refresh(token, "&resource=elsewhere").await.error(), "invalid_target");
+    for parameter in ["resource", "audience"] {
+        let refused = refresh(token, &format!("&resource=orders-api&{parameter}=elsewhere")).await.json();
+        assert_eq!(refused["error"], "invalid_target");
+        assert_eq!(refused["error_description"], format!("{parameter}: not one that was granted"));
+    }
     let one = refresh(token, "&resource=orders-api").await;
     assert_eq!(audience(&one), "orders-api");
     let again = refresh(one.json()["refresh_token"].as_str().unwrap(), "").await;

@@ -23,7 +23,7 @@ pub(super) const PERSONALITY: Personality = Personality {
     lifetime: 750,
     audience: "sailpoint",
     issuer: None,
-    client: || MockClient::default().scopes([client::DEFAULT_SCOPE]),
+    client: || MockClient::new("svc").secret("s3cr3t").scopes([client::DEFAULT_SCOPE]),
     user: None,
     failures,
 };

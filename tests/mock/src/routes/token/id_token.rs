@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 
+use crate::clients::OPENID;
 use crate::encode::{b64url, random_text};
 use crate::keys::Alg;
 use crate::mint::TokenBuilder;
@@ -20,7 +21,7 @@ pub(super) fn beside(
     nonce: Option<&str>,
 ) -> Option<String> {
     // section 3.1.3.3: it comes with the scope `openid`, and is about a user.
-    let belongs = grant.user.is_some() && grant.scope.iter().any(|one| one == "openid");
+    let belongs = grant.user.is_some() && grant.scope.iter().any(|one| one == OPENID);
     if !belongs || call.shared.tampers.shows(Tamper::IdTokenMissing) {
         return None;
     }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use super::client_auth::authenticate;
 use super::form::Form;
 use super::{Call, api};
-use crate::clients::{GrantType, MockClient};
+use crate::clients::{GrantType, MockClient, OPENID};
 use crate::dpop::{self, BadProof, Side};
 use crate::rules::token_rules;
 use crate::state::details;
@@ -135,9 +135,12 @@ fn success(call: Call<'_>, client: &MockClient, tokens: &IssuedTokens, scope: &[
     body
 }
 
-/// The scopes of a new grant: those asked for, or all of the client's.
+/// The scopes of a new grant: those asked for, or all of the client's. A request becomes one of OpenID Connect only where it
+/// asks for `openid` itself (Core section 3.1.2.1).
 pub(crate) fn scope(client: &MockClient, form: &Form) -> Result<Vec<String>, OAuthError> {
-    let Some(asked) = form.get("scope") else { return Ok(client.scopes.clone()) };
+    let Some(asked) = form.get("scope") else {
+        return Ok(client.scopes.iter().filter(|one| *one != OPENID).cloned().collect());
+    };
     let asked = parse_scope(asked)?;
     match asked.iter().find(|one| !client.scopes.contains(one)) {
         None => Ok(asked),
@@ -162,26 +165,34 @@ fn parse_scope(text: &str) -> Result<Vec<String>, OAuthError> {
 /// The audiences asked for, by `audience` or `resource` (RFC 8707 section 2), or the server's first.
 pub(crate) fn audience(call: Call<'_>, form: &Form) -> Result<Vec<String>, OAuthError> {
     let known = &call.shared.audiences;
-    let asked: Vec<_> = form.all("audience").chain(form.all("resource")).map(str::to_owned).collect();
+    let asked = asked_audience(form);
     if asked.is_empty() {
         return Ok(known.first().cloned().into_iter().collect());
     }
-    if asked.iter().all(|one| known.contains(one) || api::is_resource(call, one)) {
-        Ok(asked)
-    } else {
-        Err(OAuthError::bad_request("invalid_target", "audience: unknown to this server"))
+    match asked.iter().find(|(_, one)| !known.contains(one) && !api::is_resource(call, one)) {
+        None => Ok(asked.into_iter().map(|(_, one)| one).collect()),
+        Some((parameter, _)) => {
+            Err(OAuthError::bad_request("invalid_target", format!("{parameter}: unknown to this server")))
+        }
     }
+}
+
+/// Each audience asked for, with the parameter that asks for it: what is wrong with it is said of that one.
+fn asked_audience(form: &Form) -> Vec<(&'static str, String)> {
+    let by = |name| form.all(name).map(move |one| (name, one.to_owned()));
+    by("audience").chain(by("resource")).collect()
 }
 
 /// The part of the granted audiences that a token request asks for (RFC 8707 section 2.2); all of them if none.
 fn narrower_audience(granted: &[String], form: &Form) -> Result<Vec<String>, OAuthError> {
-    let asked: Vec<_> = form.all("audience").chain(form.all("resource")).map(str::to_owned).collect();
+    let asked = asked_audience(form);
     if asked.is_empty() {
         return Ok(granted.to_vec());
     }
-    if asked.iter().all(|one| granted.contains(one)) {
-        Ok(asked)
-    } else {
-        Err(OAuthError::bad_request("invalid_target", "resource: not one that was granted"))
+    match asked.iter().find(|(_, one)| !granted.contains(one)) {
+        None => Ok(asked.into_iter().map(|(_, one)| one).collect()),
+        Some((parameter, _)) => {
+            Err(OAuthError::bad_request("invalid_target", format!("{parameter}: not one that was granted")))
+        }
     }
 }

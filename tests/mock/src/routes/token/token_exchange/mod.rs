@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use self::party::{Party, TokenType};
-use super::{audience, parse_scope, ruled, success};
+use super::{asked_audience, audience, parse_scope, ruled, success};
 use crate::clients::{GrantType, MockClient};
 use crate::routes::Call;
 use crate::routes::api::{self, is_within};
@@ -107,11 +107,13 @@ fn target(
         let within = |held: &String| one == held || (api::is_resource(call, held) && is_within(one, held));
         held.iter().any(within) || client.exchange_audiences.contains(one)
     };
-    if asked.iter().all(may) {
-        Ok(asked)
-    } else {
-        let why = "audience: another API than the subject_token is for, and not one of the client's exchange_audiences";
-        Err(OAuthError::bad_request("invalid_target", why))
+    match asked_audience(form).iter().find(|(_, one)| !may(one)) {
+        None => Ok(asked),
+        Some((parameter, _)) => {
+            let why =
+                "another API than the subject_token is for, and not one of the client's exchange_audiences";
+            Err(OAuthError::bad_request("invalid_target", format!("{parameter}: {why}")))
+        }
     }
 }
 
