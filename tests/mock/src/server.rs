@@ -236,11 +236,15 @@ impl MockServer {
     /// If the provider documents no failure of this name, or the server plays no provider.
     #[expect(clippy::panic, reason = "a failure that does not exist is an error in the test itself")]
     pub fn provider_failure(&self, name: &str) -> FaultScript<'_> {
-        let known = self.shared.personality.map_or_else(Vec::new, |personality| (personality.failures)());
+        let Some(personality) = self.shared.personality else {
+            panic!("{name:?}: this server plays no provider; call `.personality(..)` on its builder")
+        };
+        let known = (personality.failures)();
         match known.iter().find(|failure| failure.name() == name) {
             Some(failure) => {
                 self.fault(failure.endpoint(), failure.fault_with(self.shared.undocumented_status))
             }
+            None if known.is_empty() => panic!("{name:?}: the provider documents no failures"),
             None => {
                 let names: Vec<_> = known.iter().map(ProviderFailure::name).collect();
                 panic!("{name:?} is no documented failure of this server; it knows {names:?}")

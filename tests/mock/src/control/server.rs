@@ -88,15 +88,17 @@ pub(super) fn clock(order: &Order<'_>) -> Reply {
 
 pub(super) fn set_clock(order: &Order<'_>) -> Reply {
     let (set, advance, step, stop) = order.read(|fields| {
-        let (set, advance, step) = (fields.count("set"), fields.count("advance"), fields.integer("step"));
-        let stop = fields.is_set("stop");
-        let orders = [set.is_some(), advance.is_some(), step.is_some(), stop];
-        if orders.into_iter().filter(|there| *there).count() != 1 {
+        // Counted before they are read: a value of another kind is a mistake of its own, and not one that is missing.
+        let mut orders = ["set", "advance", "step", "stop"].into_iter().filter(|name| fields.has(name)).count();
+        let (set, advance, step) = (fields.count("set"), forward(fields), fields.integer("step"));
+        let stop = fields.flag("stop");
+        orders -= usize::from(stop == Some(false));
+        if orders != 1 {
             let problem = "one of `set` (Unix seconds), `advance` (seconds), `step` (seconds, also negative) and `stop` (true) \
                            is needed";
             fields.mistake("", problem);
         }
-        (set, advance, step, stop)
+        (set, advance, step, stop.unwrap_or(false))
     })?;
     let clock = &order.shared.clock;
     if let Some(unix) = set {
@@ -112,6 +114,15 @@ pub(super) fn set_clock(order: &Order<'_>) -> Reply {
         clock.stop();
     }
     self::clock(order)
+}
+
+/// `advance` goes forward only; a caller who wants to go back is shown the way.
+fn forward(fields: &Fields<'_>) -> Option<u64> {
+    let seconds = u64::try_from(fields.integer("advance")?);
+    if seconds.is_err() {
+        fields.mistake("advance", "seconds, a number that is not negative is needed; use `step` to go back");
+    }
+    seconds.ok()
 }
 
 fn time(shared: &Shared) -> i64 {
@@ -153,11 +164,7 @@ pub(super) fn provider_failure(order: &Order<'_>) -> Reply {
         let when = read_when(fields);
         let failure = failures.iter().find(|failure| failure.name() == name);
         if failure.is_none() && !name.is_empty() {
-            let names = provider_failures(shared).join(", ");
-            fields.mistake(
-                "name",
-                format!("{name:?} is unknown; the documented failures of this server are: {names}"),
-            );
+            fields.mistake("name", unknown_failure(shared, &name));
         }
         failure.map(|failure| {
             Rule::new(failure.endpoint(), failure.fault_with(shared.undocumented_status), when)
@@ -166,6 +173,20 @@ pub(super) fn provider_failure(order: &Order<'_>) -> Reply {
     match rule {
         Some(rule) => added(shared, rule),
         None => done(),
+    }
+}
+
+/// Why there is no such failure, and what there is.
+fn unknown_failure(shared: &Shared, name: &str) -> String {
+    let names = provider_failures(shared);
+    match shared.personality {
+        None => format!(
+            "{name:?} is unknown: this server plays no provider; start it with `provider` in the configuration"
+        ),
+        Some(_) if names.is_empty() => format!("{name:?} is unknown: the provider documents no failures"),
+        Some(_) => {
+            format!("{name:?} is unknown; the documented failures of this server are: {}", names.join(", "))
+        }
     }
 }
 

@@ -85,19 +85,15 @@ impl Expectations {
             // Writing to a `String` cannot fail.
             let _ =
                 writeln!(report, "- expected {} to {endpoint:?}{about}\n+ got {number}", expected.range());
-            // All that came there, so that it can be seen in what they differ from what was expected.
-            let arrived = journal.kept(endpoint);
-            for (number, request) in arrived.iter().enumerate() {
-                let status =
-                    request.status.map_or("no response".to_owned(), |status| status.as_u16().to_string());
-                let grant = request
-                    .param("grant_type")
-                    .map(|grant| format!(" grant_type={grant}"))
-                    .unwrap_or_default();
-                let fault =
-                    request.fault.as_ref().map(|fault| format!(" (fault: {fault})")).unwrap_or_default();
-                let (number, method, path) = (number + 1, &request.method, &request.path);
-                let _ = writeln!(report, "+   {number}. {method} {path}{grant} -> {status}{fault}");
+            // All that came there, so that it can be seen in what they differ from what was expected. The numbers say in
+            // which order.
+            let arrived = journal.kept(endpoint).into_iter().enumerate();
+            let (fitting, others): (Vec<_>, Vec<_>) =
+                arrived.partition(|(_, request)| expected.matching.fits(request, journal));
+            list(&mut report, &fitting);
+            if !others.is_empty() {
+                report.push_str("+ these came, and do not match:\n");
+                list(&mut report, &others);
             }
         }
         (!report.is_empty()).then_some(report)
@@ -144,6 +140,19 @@ impl Expectations {
             }
         }
         request
+    }
+}
+
+/// A line for each request, with its place among those that arrived.
+fn list(report: &mut String, requests: &[(usize, Arc<RecordedRequest>)]) {
+    for (place, request) in requests {
+        let status = request.status.map_or("no response".to_owned(), |status| status.as_u16().to_string());
+        let grant =
+            request.param("grant_type").map(|grant| format!(" grant_type={grant}")).unwrap_or_default();
+        let fault = request.fault.as_ref().map(|fault| format!(" (fault: {fault})")).unwrap_or_default();
+        let (number, method, path) = (place + 1, &request.method, &request.path);
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(report, "+   {number}. {method} {path}{grant} -> {status}{fault}");
     }
 }
 

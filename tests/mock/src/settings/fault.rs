@@ -74,7 +74,7 @@ const KINDS: &[(&str, Make)] = &[
     }),
     ("hang", |_, _| Fault::hang()),
     ("reset", |_, _| Fault::reset()),
-    ("lost_answer", |_, _| Fault::lost_response()),
+    ("lost_response", |_, _| Fault::lost_response()),
     ("drip", |fields, _| Fault::drip(pause(fields))),
     ("hang_mid_body", |_, _| Fault::hang_mid_body()),
     ("reset_mid_body", |_, _| Fault::reset_mid_body()),
@@ -88,6 +88,9 @@ const KINDS: &[(&str, Make)] = &[
     ("headers", |_, _| Fault::delay(Duration::ZERO)),
 ];
 
+/// Names from before, with today's: what is written with them goes on working.
+const FORMER_NAMES: [(&str, &str); 1] = [("lost_answer", "lost_response")];
+
 /// Those that only some kinds have.
 const OWN_FIELDS: [&str; 7] = ["status", "body", "content_type", "location", "gate", "seconds", "bytes"];
 
@@ -97,6 +100,7 @@ const MOST_BYTES: usize = 256 << 20;
 /// Reads a fault with its endpoint and how often it happens.
 pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
     let endpoint = fields.required_choice("endpoint", &endpoints());
+    fields.rename("fault", &FORMER_NAMES);
     let make = fields.required_choice("fault", KINDS);
     let mut fault = make.map_or_else(
         || {
@@ -128,7 +132,7 @@ pub(crate) fn read_fault(fields: &Fields<'_>, gates: &Gates) -> Rule {
 
 /// `times`, `on_call`, or neither of them: always.
 pub(crate) fn read_when(fields: &Fields<'_>) -> When {
-    match (fields.size("times"), fields.size("on_call")) {
+    match (positive(fields, "times", NEVER), positive(fields, "on_call", FIRST)) {
         (Some(times), None) => When::Times(times),
         (None, Some(call)) => When::OnCall(call),
         (None, None) => When::Always,
@@ -143,7 +147,19 @@ pub(crate) fn read_when(fields: &Fields<'_>) -> When {
 pub(crate) fn read_tamper(fields: &Fields<'_>) -> (Tamper, Option<usize>) {
     let names: Vec<_> = Tamper::ALL.iter().map(|tamper| (tamper.as_str(), *tamper)).collect();
     let tamper = fields.required_choice("flaw", &names);
-    (tamper.unwrap_or(Tamper::IssMissing), fields.size("times"))
+    (tamper.unwrap_or(Tamper::IssMissing), positive(fields, "times", NEVER))
+}
+
+const NEVER: &str = "at least 1: with 0 it would never happen; leave it out for always";
+const FIRST: &str = "at least 1, which is the next request";
+
+/// A number of requests. One of 0 would be accepted and then do nothing.
+fn positive(fields: &Fields<'_>, name: &'static str, needed: &str) -> Option<usize> {
+    let number = fields.size(name);
+    if number == Some(0) {
+        fields.mistake(name, needed);
+    }
+    number
 }
 
 /// A fault in force, in a readable form.
@@ -249,6 +265,36 @@ mod tests {
         assert_eq!(reported, format!("bytes: at most {MOST_BYTES}"));
         let reported = rule(json!({"fault": "delay", "headers": {"a b": "c", "d": 1}})).unwrap_err();
         assert_eq!(reported.lines().count(), 4, "{reported}");
+    }
+
+    #[test]
+    fn a_former_name_is_read_as_todays() {
+        for (former, name) in FORMER_NAMES {
+            let [old, new] = [former, name].map(|kind| rule(json!({"endpoint": "token", "fault": kind})));
+            assert_eq!(show_fault(&old.unwrap()), show_fault(&new.unwrap()), "{former}");
+        }
+        let reported = rule(json!({"endpoint": "token", "fault": "x"})).unwrap_err();
+        assert!(reported.contains("lost_response") && !reported.contains("lost_answer"), "{reported}");
+    }
+
+    #[test]
+    fn what_would_never_happen_is_a_mistake() {
+        for (name, needed) in [("times", NEVER), ("on_call", FIRST)] {
+            let mut document = json!({"endpoint": "token", "fault": "reset"});
+            document[name] = json!(0);
+            assert_eq!(rule(document).unwrap_err(), format!("{name}: {needed}"));
+        }
+        let flaw = read(json!({"flaw": "iss_wrong", "times": 0}), read_tamper);
+        assert_eq!(flaw.unwrap_err().to_string(), format!("times: {NEVER}"));
+    }
+
+    #[test]
+    fn null_is_as_if_the_field_were_left_out() {
+        let reported = rule(json!({"endpoint": "token", "fault": "status", "status": null})).unwrap_err();
+        assert!(reported.starts_with("status: missing"), "{reported}");
+        assert!(
+            rule(json!({"endpoint": null, "fault": "reset"})).unwrap_err().starts_with("endpoint: missing")
+        );
     }
 
     #[test]

@@ -83,8 +83,9 @@ impl<'a> Fields<'a> {
         self.members.borrow_mut().remove(name).filter(|value| !value.is_null())
     }
 
+    /// Whether it is there and not yet taken. `null` counts as absent here, too.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.borrow().contains_key(name)
+        self.members.borrow().get(name).is_some_and(|value| !value.is_null())
     }
 
     pub(crate) fn text(&self, name: &'static str) -> Option<String> {
@@ -153,6 +154,15 @@ impl<'a> Fields<'a> {
             return Some(list);
         }
         self.texts(name)
+    }
+
+    /// Reads a former name of this field's value as the one of today.
+    pub(crate) fn rename(&self, name: &str, former: &[(&str, &str)]) {
+        if let Some(Value::String(text)) = self.members.borrow_mut().get_mut(name)
+            && let Some((_, today)) = former.iter().find(|(former, _)| former == text)
+        {
+            *text = (*today).to_owned();
+        }
     }
 
     /// One of the names of this table.

@@ -43,7 +43,7 @@ async fn a_user_is_logged_in_without_a_browser() {
     let server = serve(&[]).await;
     let url = format!(
         "{}/authorize?response_type=code&client_id=svc&redirect_uri=http%3A%2F%2Flocalhost%3A8080%2Fcallback&state=s\
-         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
+         &scope=openid&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
         server.url
     );
     let back = server.order("POST", "/v1/login", json!({"url": url, "user": "alice"})).await;
@@ -132,6 +132,20 @@ async fn faults_come_and_go() {
     assert_eq!(server.token().await.status, 200);
     assert_eq!(server.control("DELETE", &format!("/v1/faults/{}", always["id"]), NOTHING).await.status, 404);
 
+    for (path, mut never) in [
+        ("/v1/faults", json!({"endpoint": "token", "fault": "reset"})),
+        ("/v1/flaws", json!({"flaw": "iss_wrong"})),
+        ("/v1/claims", json!({"access_token": {"roles": []}})),
+    ] {
+        never["times"] = json!(0);
+        let refused = server.control("POST", path, never).await;
+        assert_eq!(
+            (refused.status, &refused.json()["mistakes"][0]["field"]),
+            (400, &json!("times")),
+            "{path}"
+        );
+    }
+
     server.order("POST", "/v1/faults", json!({"endpoint": "jwks", "fault": "hold", "gate": "g"})).await;
     assert_eq!(server.order("GET", "/v1/gates", NOTHING).await["gates"], json!(["g"]));
     let (held, _) = tokio::join!(server.get("/jwks"), async {
@@ -155,6 +169,8 @@ async fn a_provider_fails_as_documented() {
     assert_eq!(server.order("GET", "/v1/faults", NOTHING).await["faults"].as_array().unwrap().len(), 1);
     let bad = server.control("POST", "/v1/provider_failures", json!({"name": "x"})).await;
     assert!(bad.status == 400 && bad.body.contains("temporarily_unavailable"), "{bad:?}");
+    let plain = serve(&[]).await.control("POST", "/v1/provider_failures", json!({"name": "x"})).await;
+    assert!(plain.status == 400 && plain.body.contains("this server plays no provider"), "{plain:?}");
     assert_eq!(server.get("/").await.status, 404, "the provider's page names no such path");
 }
 
@@ -167,8 +183,19 @@ async fn time_is_set_advanced_and_stepped() {
     assert!((2_000_003_595..2_000_003_700).contains(&at(json!({"step": -5})).await));
     let minted = server.order("POST", "/v1/mint", json!({})).await;
     assert!(minted["claims"]["iat"].as_i64().unwrap() >= 2_000_003_595);
-    for bad in [json!({}), json!({"set": 1, "step": 1}), json!({"advance": -1})] {
-        assert_eq!(server.control("POST", "/v1/clock", bad).await.status, 400);
+    let one = "one of `set` (Unix seconds), `advance` (seconds), `step` (seconds, also negative) and `stop` (true) is needed";
+    let forward = "advance: seconds, a number that is not negative is needed; use `step` to go back";
+    for (bad, error) in [
+        (json!({}), one),
+        (json!({"set": 1, "step": 1}), one),
+        (json!({"stop": false}), one),
+        (json!({"advance": null}), one),
+        (json!({"advance": -5}), forward),
+        (json!({"set": -5}), "set: a whole number, not negative is needed, not this number"),
+        (json!({"stop": 1}), "stop: true or false is needed, not this number"),
+    ] {
+        let refused = server.control("POST", "/v1/clock", bad.clone()).await;
+        assert_eq!((refused.status, &refused.json()["error"]), (400, &json!(error)), "{bad}");
     }
     assert!(server.order("GET", "/v1/clock", NOTHING).await["now"].is_i64());
 }

@@ -95,6 +95,18 @@ fn an_unknown_failure_says_which_there_are() {
     plays(Provider::InfoLink).provider_failure("server_busy").times(1);
 }
 
+#[test]
+#[should_panic(expected = "\"server_busy\": this server plays no provider; call `.personality(..)`")]
+fn a_server_without_a_provider_says_so() {
+    MockServer::builder().in_process().provider_failure("server_busy").times(1);
+}
+
+#[test]
+#[should_panic(expected = "the provider documents no failures")]
+fn a_provider_without_failures_says_so() {
+    plays(Provider::Comm100).provider_failure("server_busy").times(1);
+}
+
 /// The README names every failure, and none that does not exist.
 #[test]
 fn the_readme_lists_the_failures() {

@@ -237,11 +237,25 @@ async fn an_expectation_can_be_about_parameters() {
     server.expect(Endpoint::Token).matching(Match::any().param("scope", "read")).exactly(1);
     server.expect(Endpoint::Token).matching(Match::any().client("other")).exactly(0);
     ask(&server, "").await;
-    assert!(
-        server.unmet().unwrap().contains("expected exactly 1 request(s) to Token with scope=read\n+ got 0")
-    );
+    let unmet = server.unmet().unwrap();
+    let expected = "- expected exactly 1 request(s) to Token with scope=read\n\
+         + got 0\n\
+         + these came, and do not match:\n\
+         +   1. POST /token grant_type=client_credentials -> 200\n";
+    assert!(unmet.contains(expected), "{unmet}");
     ask(&server, "&scope=read").await;
     server.verify();
+    // Those that match are apart from the others, and each keeps its place.
+    ask(&server, "&scope=read").await;
+    let unmet = server.unmet().unwrap();
+    let expected = "+ got 2\n\
+         +   2. POST /token grant_type=client_credentials -> 200\n\
+         +   3. POST /token grant_type=client_credentials -> 200\n\
+         + these came, and do not match:\n\
+         +   1. POST /token grant_type=client_credentials -> 200\n";
+    assert!(unmet.contains(expected), "{unmet}");
+    server.expect_nothing();
+    server.expect(Endpoint::Token).matching(Match::any().client("other")).exactly(0);
     // What came before counts too, and a secret is compared without being kept.
     server.expect(Endpoint::Token).matching(Match::any().param("client_secret", "hunter2")).exactly(1);
     let report = server.unmet().unwrap();

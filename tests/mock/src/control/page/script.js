@@ -153,7 +153,7 @@ const FAULTS = [
   ['slow', 'Responds three seconds late', { fault: 'delay', seconds: 3 }],
   ['hang', 'Never responds', { fault: 'hang' }],
   ['reset', 'Resets the connection', { fault: 'reset' }],
-  ['lost response', 'Does the work, then resets the connection', { fault: 'lost_answer' }],
+  ['lost response', 'Does the work, then resets the connection', { fault: 'lost_response' }],
   ['drip', 'Sends the body byte by byte', { fault: 'drip', seconds: 0.05 }],
   ['truncated', 'Sends half of the body', { fault: 'truncated' }],
   ['malformed JSON', 'Sends half of the JSON as if it were all', { fault: 'malformed_json' }],

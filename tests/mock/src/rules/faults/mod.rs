@@ -222,7 +222,7 @@ impl Fault {
             Action::Respond(response) => format!("status {}", response.status.as_u16()),
             Action::Hang => "hang".to_owned(),
             Action::Reset => "reset".to_owned(),
-            Action::LostResponse => "lost answer".to_owned(),
+            Action::LostResponse => "lost response".to_owned(),
             Action::Corruption(corruption) => format!("{corruption:?}"),
         }
     }
