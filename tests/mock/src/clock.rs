@@ -81,7 +81,8 @@ impl MockClock {
             .saturating_add(self.0.offset.load(Ordering::Relaxed))
     }
 
-    /// Moves this clock forward by whole seconds. It does not move tokio's clock.
+    /// Moves this clock forward by whole seconds. It moves neither tokio's clock nor that of an API under test, which goes on
+    /// accepting what has expired here.
     pub fn advance(&self, by: Duration) {
         self.step(i64::try_from(by.as_secs()).unwrap_or(i64::MAX));
     }

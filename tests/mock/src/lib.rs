@@ -36,7 +36,8 @@
 //! # A server
 //!
 //! [`MockServer::start`] listens on a socket. [`MockServerBuilder::in_process`] does without one: the client under test
-//! gets [`MockServer::transport`], and with tokio's time paused an hour of token lifetimes passes at once.
+//! gets [`MockServer::transport`], and with tokio's time paused `tokio::time::advance` lets an hour of token lifetimes pass
+//! at once.
 //!
 //! ```
 //! use {bytes::Bytes, http::Request, http_body_util::Full, tower::ServiceExt};
@@ -124,8 +125,24 @@
 //! server.keys().rotate(); // the old key stays published
 //! server.keys().retire(); // now it is gone
 //! let token = server.mint().expires_in(300).build();
-//! server.clock().advance(std::time::Duration::from_secs(301)); // the token has expired
+//! server.clock().advance(std::time::Duration::from_secs(301)); // the token has expired, for this server
 //! # let _ = token;
+//! ```
+//!
+//! This moves the clock of the server alone: its endpoints refuse the token, and new ones are issued at the new time. An API
+//! that validates tokens itself goes by its own clock. It still accepts the old token, and may refuse a new one as issued in
+//! the future. To test expiry there, mint with a negative lifetime, or give the API a clock that moves with tokio's, as this
+//! one does, and advance that:
+//!
+//! ```
+//! # use oauth_mock::MockServer;
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! # let server = MockServer::builder().in_process();
+//! let expired = server.mint().expires_in(-120).build(); // by any clock
+//! let token = server.mint().expires_in(300).build();
+//! tokio::time::advance(std::time::Duration::from_secs(301)).await; // the token has expired, by each clock of this test
+//! # let _ = (expired, token);
+//! # }
 //! ```
 //!
 //! # What arrived
