@@ -57,7 +57,8 @@ fn what_pages_name_exists() {
                 let members = members(of);
                 checked += 1;
                 // None at all are of a type of others.
-                if !members.is_empty() && !members.contains(member) {
+                let by_trait = member == "default" && members.contains("Default");
+                if !members.is_empty() && !members.contains(member) && !by_trait {
                     note(&format!("{of}::{member}"));
                 }
             }

@@ -156,7 +156,7 @@ async fn a_login_that_is_written_late_does_not_bring_back_a_spent_refresh_token(
 async fn a_login_that_had_expired_goes_on_with_what_its_refresh_token_has_become() {
     for has_store in [false, true] {
         let (server, clock) = (Rotating::spoiling(&[1]), TestClock::new());
-        let builder = server.client(&clock).source(grant::refresh_token("another"));
+        let builder = server.client(&clock).source(grant::refresh_token("another").subject("alice"));
         let builder = if has_store { builder.store(MemoryStore::new()) } else { builder };
         let source = builder.build().unwrap();
         let expired = login().with_issued_at(Duration::from_secs(1));

@@ -97,7 +97,18 @@ impl<'a> Authorization<'a> {
     ) -> Self {
         let facts = Facts { clock, implied, rules };
         let (access, rules, bindings) = (Access::Token, [None; 2], Bindings::None);
-        Self { access, rules, mcp: None, required, compiled: None, dry_run, bindings, facts, log, headers: None }
+        Self {
+            access,
+            rules,
+            mcp: None,
+            required,
+            compiled: None,
+            dry_run,
+            bindings,
+            facts,
+            log,
+            headers: None,
+        }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
