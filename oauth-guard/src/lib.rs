@@ -436,11 +436,10 @@ mod issuer;
 mod settings;
 
 // The tower middleware.
-mod body;
-mod future;
-mod layer;
+mod tower;
+
+// A time limit, where there are timers.
 mod limit;
-mod service;
 
 // The path of one request.
 
@@ -555,26 +554,23 @@ pub use oauth_client::transport::HttpClient;
 pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
-pub use self::body::GuardBody;
 pub use self::builder::GuardBuilder;
 pub use self::check::{Check, CheckFuture};
 pub use self::claims::{Claims, Untyped};
 pub use self::error::{BuildError, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
-pub use self::future::ResponseFuture;
 pub use self::guard::Guard;
 pub use self::health::{CacheHealth, Health, IssuerHealth, TenantsHealth};
 pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};
-pub use self::layer::GuardLayer;
 pub use self::metadata::ResourceMetadata;
 pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
 pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody, RequiredBinding};
 pub use self::request::RequestHead;
 pub use self::request_body::RequestBody;
-pub use self::service::GuardService;
 pub use self::subject::SubjectToken;
+pub use self::tower::{GuardBody, GuardLayer, GuardService, ResponseFuture};
 // Strict JSON is read all over the crate.
 use self::jose::json;
 

@@ -10,12 +10,12 @@ use http_body::Body;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use super::body::GuardBody;
+use super::future::{Pending, Reader, ResponseFuture};
+use super::layer::LayerConfig;
 use crate::authorize::BodyCheck;
-use crate::body::GuardBody;
 use crate::check::Check;
 use crate::claims::{Claims, Untyped};
-use crate::future::{Pending, Reader, ResponseFuture};
-use crate::layer::LayerConfig;
 use crate::possession::Proven;
 use crate::reject::Rejection;
 use crate::request::RequestHead;

@@ -15,11 +15,11 @@ use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
+use super::body::GuardBody;
+use super::layer::LayerConfig;
 use crate::authorize::{BodyCheck, compare, log_dry_run};
-use crate::body::GuardBody;
 use crate::check::CheckFuture;
 use crate::claims::Claims;
-use crate::layer::LayerConfig;
 use crate::possession::Proven;
 use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::Rejection;

@@ -7,12 +7,12 @@ use http::Request;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
+use super::service::GuardService;
 use crate::authorize::{Authorization, OfLayer, Requirement};
 use crate::claims::{Claims, Untyped};
 use crate::guard::Guard;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
-use crate::service::GuardService;
 use crate::snapshot::Snapshot;
 use crate::subject;
 
