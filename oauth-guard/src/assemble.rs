@@ -10,7 +10,7 @@ use url::Url;
 use crate::address::{Address, HAS_USER};
 use crate::algorithm::{self, Algorithm};
 use crate::bearer;
-use crate::claim_path::ClaimPath;
+use crate::claims::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};

@@ -21,12 +21,11 @@ use http::{StatusCode, Uri};
 use serde::de::DeserializeOwned;
 
 use crate::authorize::log_dry_run;
-use crate::claims::{Claims, Untyped};
-use crate::extensions::{self, Found, Missing};
+use crate::claims::extensions::{self, Found, Missing};
+use crate::claims::{Claims, SubjectToken, Untyped};
 use crate::guard::Guard;
 use crate::reject::{Challenge, Rejection, grpc, http as over_http, respond};
 use crate::request::RequestHead;
-use crate::subject::SubjectToken;
 
 impl<T, S> FromRequestParts<S> for Claims<T>
 where

@@ -14,7 +14,7 @@ use url::Url;
 use crate::address::Address;
 use crate::algorithm::Algorithm;
 use crate::authorize::ClaimValue;
-use crate::claim_path::ClaimPath;
+use crate::claims::ClaimPath;
 use crate::defaults;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
 use crate::jose::has_hole;

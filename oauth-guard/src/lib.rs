@@ -480,11 +480,7 @@ pub mod revocation;
 mod possession;
 
 // What a valid token says, and how handlers get it.
-mod actor;
-mod claim_path;
 mod claims;
-mod extensions;
-mod subject;
 
 // 5: is it enough? Rules by route, requirements.
 mod authorize;
@@ -514,7 +510,6 @@ mod axum;
 
 // The checks of one token, reported to the operator.
 mod explain;
-mod misfit;
 
 // Keys, fetches and cache, for a probe.
 mod health;
@@ -551,12 +546,11 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
-pub use self::actor::Actor;
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::builder::GuardBuilder;
 pub use self::check::{Check, CheckFuture};
-pub use self::claims::{Claims, Untyped};
+pub use self::claims::{Actor, Claims, SubjectToken, Untyped};
 pub use self::error::{BuildError, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::guard::Guard;
@@ -569,7 +563,6 @@ pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsP
 pub use self::reject::{InvalidProof, InvalidToken, Rejection, RejectionBody, RequiredBinding};
 pub use self::request::RequestHead;
 pub use self::request_body::RequestBody;
-pub use self::subject::SubjectToken;
 pub use self::tower::{GuardBody, GuardLayer, GuardService, ResponseFuture};
 // Strict JSON is read all over the crate.
 use self::jose::json;

@@ -19,10 +19,9 @@ use crate::authorize::{
 use crate::bearer::{self, Presented, TokenLocations};
 use crate::cache::{Digest, TokenCache};
 use crate::check::{Check, CheckFuture};
-use crate::claims::{Claims, Held, Until, Verified};
+use crate::claims::{Claims, Held, SubjectToken, Until, Verified, extensions};
 use crate::defaults;
 use crate::escape::escaped;
-use crate::extensions;
 use crate::introspect::IntrospectedTokens;
 use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, by_name, has_hole};
@@ -32,7 +31,6 @@ use crate::possession::{self, Possession};
 use crate::reject::{Challenge, Rejection, TokenError};
 use crate::request::RequestHead;
 use crate::revocation::{Feeds, RevocationSettings, Verdict};
-use crate::subject::SubjectToken;
 use crate::telemetry;
 use crate::tenants::{TenantLookup, Tenants};
 use crate::validate::{

@@ -7,8 +7,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::claims::{Claims, Untyped};
-use crate::extensions;
+use crate::claims::{Claims, Untyped, extensions};
 
 /// For tests only, with the feature `testing`: takes the place that the [`GuardLayer`](crate::GuardLayer) has in
 /// production, and hands each request the same claims, or none. It looks at no token and applies no rule.

@@ -9,12 +9,11 @@ use tower_layer::Layer;
 
 use super::service::GuardService;
 use crate::authorize::{Authorization, OfLayer, Requirement};
-use crate::claims::{Claims, Untyped};
+use crate::claims::{Claims, Untyped, subject};
 use crate::guard::Guard;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
-use crate::subject;
 
 /// Puts a [`Guard`] in front of a service. Made by [`Guard::layer`].
 ///

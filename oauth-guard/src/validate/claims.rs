@@ -7,8 +7,7 @@ use smallvec::SmallVec;
 
 use super::member::{Kind, Member};
 use crate::authorize::ClaimValue;
-use crate::claim_path::{ClaimPath, find_by_name};
-use crate::claims::{Parts, PartsWriter, Spans, Words};
+use crate::claims::{ClaimPath, Parts, PartsWriter, Spans, Words, find_by_name};
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
 use crate::json::{self, Text, Value};

@@ -1,6 +1,11 @@
 //! The claims of a validated token, as handlers and requirements read them.
 
+mod actor;
+pub(crate) mod extensions;
+pub(crate) mod misfit;
 mod parts;
+mod path;
+pub(crate) mod subject;
 mod verified;
 
 use std::fmt;
@@ -10,7 +15,10 @@ use http::HeaderValue;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+pub use self::actor::Actor;
 pub(crate) use self::parts::{List, Parts, PartsWriter, Spans, Words, place_in};
+pub(crate) use self::path::{ClaimPath, find_by_name};
+pub use self::subject::SubjectToken;
 pub(crate) use self::verified::{Until, Verified};
 use crate::authorize::{Known, VocabularyId};
 use crate::json;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 
-use crate::claims::{Claims, Untyped};
-use crate::subject::SubjectToken;
+use super::{Claims, SubjectToken, Untyped};
 
 /// There are claims of a type of the user's own. Claims without one need no note: their type is known.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! Why claims do not fit the user's type: which claim, and what was expected of it, without its value.
 
-use crate::claims::place_in;
+use super::place_in;
 use crate::escape::escaped;
 use crate::json;
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::claims::Claims;
+use super::Claims;
 use crate::json::{self, Object, Value};
 
 /// A party that acts on behalf of a token's subject, or of the actor after it: one `act` object of a delegation chain
