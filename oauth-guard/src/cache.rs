@@ -20,7 +20,7 @@ use moka::sync::Cache;
 
 use self::near::Near;
 use crate::claims::{Held, Verified};
-use crate::thread;
+use crate::sync::thread;
 
 /// A token's digest: HighwayHash with 256 bits of output, under a key that is random for each guard and never
 /// leaves it.

@@ -438,9 +438,6 @@ mod settings;
 // The tower middleware.
 mod tower;
 
-// A time limit, where there are timers.
-mod limit;
-
 // The path of one request.
 
 // The parts of a request that the guard reads.
@@ -497,12 +494,6 @@ mod reject;
 pub mod migrating {}
 // Counters, for those who want them.
 mod telemetry;
-
-// What each thread has for itself, so that requests of one do not wait for another's.
-mod spread;
-#[cfg(test)]
-mod spread_tests;
-mod thread;
 
 // Extractors and a router for axum.
 #[cfg(feature = "axum")]

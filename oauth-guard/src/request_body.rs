@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::defaults::MCP_BODY_TIMEOUT;
-use crate::limit::within;
+use crate::sync::within;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -11,8 +11,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::Digest;
+use crate::sync::thread::{self, PLACES};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, OnceLock};
-use crate::thread::{self, PLACES};
 
 /// The most tokens that one thread has here.
 const MOST_SLOTS: u64 = 256;

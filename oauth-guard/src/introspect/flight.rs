@@ -19,7 +19,7 @@ use super::introspector::{Introspector, Settled};
 use crate::cache::Digest;
 use crate::defaults::INTROSPECTION_FIRST_PAUSE;
 use crate::issuer::IssuerState;
-use crate::limit::within;
+use crate::sync::within;
 use crate::telemetry::Owner;
 use crate::validate::ClaimSet;
 

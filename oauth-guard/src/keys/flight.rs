@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::limit::within;
-use crate::sync::Handle;
+use crate::sync::{Handle, within};
 
 /// How much longer than its own time limit a flight is waited for. One whose runtime is driven has ended by then.
 const GRACE: Duration = Duration::from_millis(500);

@@ -37,7 +37,7 @@ use aws_lc_rs::digest;
 
 pub use self::memory::MemoryReplayStore;
 use crate::defaults::REPLAY_STORE_TIMEOUT;
-use crate::limit::within;
+use crate::sync::within;
 
 /// A place for used proofs, shared by all guards that are given it.
 pub trait ReplayStore: fmt::Debug + Send + Sync + 'static {

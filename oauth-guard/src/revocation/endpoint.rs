@@ -20,7 +20,7 @@ use super::statement::{Flaw, StatementError, StatementKind};
 use crate::claims::Untyped;
 use crate::defaults::{STATEMENT_BODY_BYTES, STATEMENT_BODY_TIMEOUT};
 use crate::guard::Guard;
-use crate::limit::within;
+use crate::sync::within;
 use crate::telemetry;
 
 /// A tower service for one endpoint that authorization servers call, from [`Guard::backchannel_logout`] or

@@ -20,7 +20,7 @@ use crate::possession::Proven;
 use crate::reject::Rejection;
 use crate::request::RequestHead;
 use crate::snapshot::Snapshot;
-use crate::spread::Spread;
+use crate::sync::Spread;
 
 /// A service behind a [`Guard`](crate::Guard). Made by [`GuardLayer`](crate::GuardLayer).
 pub struct GuardService<S, T = Untyped> {

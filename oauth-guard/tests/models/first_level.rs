@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::Digest;
 use crate::near::Near;
-use crate::thread::spawn;
+use crate::sync::thread::spawn;
 
 const MIB: u64 = 1024 * 1024;
 /// Enough for two entries of one slot each.

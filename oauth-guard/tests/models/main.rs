@@ -9,12 +9,11 @@ mod first_level;
 mod revocation;
 mod spreading;
 mod sync;
-mod thread;
 
 #[path = "../../src/cache/near.rs"]
 #[expect(dead_code, reason = "models use a part of the file")]
 mod near;
-#[path = "../../src/spread.rs"]
+#[path = "../../src/sync/spread.rs"]
 #[expect(dead_code, reason = "models use a part of the file")]
 mod spread;
 #[path = "../../src/revocation/table.rs"]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::Arc;
 
 use crate::spread::Spread;
-use crate::thread::spawn;
+use crate::sync::thread::spawn;
 
 /// Says when it ends.
 struct Target(std::sync::Arc<AtomicUsize>);

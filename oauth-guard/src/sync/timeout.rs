@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::sync::Handle;
+use super::Handle;
 
 /// Waits for it, so long at most. `None`: not in time. Any executor may poll a request; where it is not tokio's, there are
 /// no timers, and no limit either.

@@ -2,6 +2,12 @@
 //! some of them with a second form, which a model puts under the control of its scheduler; `tests/models` puts loom's in the
 //! place of those of std.
 
+mod spread;
+#[cfg(test)]
+mod spread_tests;
+pub(crate) mod thread;
+mod timeout;
+
 pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize};
 pub(crate) use std::sync::{Arc, OnceLock};
 #[cfg(not(test))]
@@ -13,10 +19,12 @@ pub(crate) use tokio::runtime::Handle;
 
 #[cfg(test)]
 pub(crate) use self::modelled::{Handle, Mutex, MutexGuard};
+pub(crate) use self::spread::Spread;
+pub(crate) use self::timeout::within;
 
 #[cfg(test)]
 #[expect(dead_code, reason = "the client uses more of it")]
-#[path = "../../oauth-client/src/sync/modelled.rs"]
+#[path = "../../../oauth-client/src/sync/modelled.rs"]
 pub(crate) mod modelled;
 
 /// Runs a test of a file that is modelled elsewhere as well.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use crate::spread::Spread;
+use super::spread::Spread;
 
 fn counts<C>(one: &Spread<C>) -> usize {
     one.counted_at()

@@ -1,6 +1,8 @@
 //! What the files share between threads, as loom has it. arc-swap and `OnceLock` are opaque to loom; in their place are
 //! acquiring reads and releasing writes, which is less than they promise.
 
+pub(crate) mod thread;
+
 pub(crate) use loom::model;
 pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize};
 pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};

@@ -5,8 +5,7 @@
 
 use std::ops::Deref;
 
-use crate::sync::{Arc, OnceLock};
-use crate::thread;
+use crate::sync::{Arc, OnceLock, thread};
 
 /// How many threads count apart.
 const PLACES: usize = 64;
