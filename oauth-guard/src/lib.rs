@@ -426,14 +426,11 @@
 
 // The handle, its builder and its configuration.
 mod address;
-mod assemble;
-mod builder;
 pub mod config;
 pub mod defaults;
 mod error;
 mod guard;
 mod issuer;
-mod settings;
 
 // The tower middleware.
 mod tower;
@@ -502,9 +499,6 @@ mod axum;
 // The checks of one token, reported to the operator.
 mod explain;
 
-// Keys, fetches and cache, for a probe.
-mod health;
-
 // The RFC 9728 document.
 mod metadata;
 
@@ -512,9 +506,6 @@ mod metadata;
 mod openapi;
 // Which proofs of possession were used.
 pub mod replay;
-
-// Another configuration in force.
-mod reload;
 
 // Issuers resolved at run time.
 mod tenants;
@@ -527,9 +518,6 @@ mod conformance;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-// Keys at hand before the first request.
-mod warm_start;
-
 #[cfg(feature = "axum")]
 pub use self::axum::{Scoped, ScopedRejection, Scopes};
 pub use oauth_client::ClientAuth;
@@ -539,13 +527,11 @@ pub use oauth_client::transport::HttpClient;
 #[doc(inline)]
 pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
-pub use self::builder::GuardBuilder;
 pub use self::check::{Check, CheckFuture};
 pub use self::claims::{Actor, Claims, SubjectToken, Untyped};
 pub use self::error::{BuildError, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
-pub use self::guard::Guard;
-pub use self::health::{CacheHealth, Health, IssuerHealth, TenantsHealth};
+pub use self::guard::{CacheHealth, Guard, GuardBuilder, Health, IssuerHealth, TenantsHealth};
 pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
 pub use self::keys::{KeyExport, KeyPolicy};

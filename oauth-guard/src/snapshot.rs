@@ -12,7 +12,6 @@ use http::Request;
 use oauth_client::clock::{Clock, Now};
 use serde::de::DeserializeOwned;
 
-use crate::assemble::Assembler;
 use crate::authorize::{
     Authorization, Known, Need, OfLayer, Requirement, RouteRules, Surroundings, Vocabulary,
 };
@@ -22,6 +21,7 @@ use crate::check::{Check, CheckFuture};
 use crate::claims::{Claims, Held, SubjectToken, Until, Verified, extensions};
 use crate::defaults;
 use crate::escape::escaped;
+use crate::guard::Assembler;
 use crate::introspect::IntrospectedTokens;
 use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, by_name, has_hole};

@@ -15,10 +15,10 @@ use moka::sync::Cache;
 use oauth_client::clock::Now;
 
 use self::members::Members;
-use crate::assemble::Assembler;
 use crate::defaults;
 use crate::error::Problems;
 use crate::escape::escaped;
+use crate::guard::Assembler;
 use crate::issuer::{Issuer, IssuerState};
 use crate::keys::{Flight, Preloaded, Probation, ProbationBudget};
 use crate::sync::{Mutex, MutexGuard};

@@ -85,12 +85,11 @@ use serde_json::{Map, Value};
 
 pub use self::layer::{TestClaims, TestClaimsLayer};
 use crate::algorithm::Algorithm;
-use crate::builder::GuardBuilder;
 use crate::check::Check;
 use crate::claims::Claims;
 use crate::error::BuildError;
 use crate::explain::Outcome;
-use crate::guard::Guard;
+use crate::guard::{Guard, GuardBuilder};
 use crate::issuer::{Issuer, Profile};
 
 /// The `iss` of tokens for tests, unless the test names another.

@@ -88,9 +88,8 @@ use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
 use crate::algorithm::Algorithm;
-use crate::builder::GuardBuilder;
 use crate::error::{BuildError, Problem};
-use crate::guard::Guard;
+use crate::guard::{Guard, GuardBuilder};
 use crate::issuer::{Issuer, Profile};
 use crate::keys::KeyPolicy;
 

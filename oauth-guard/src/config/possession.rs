@@ -6,8 +6,8 @@ use oauth_client::config::schema::{Key, Kind, join};
 use oauth_client::config::tree::Table;
 
 use crate::algorithm::Algorithm;
-use crate::builder::GuardBuilder;
 use crate::error::Problem;
+use crate::guard::GuardBuilder;
 use crate::possession::{CertificateSource, Certificates, Dpop};
 
 pub(super) const DPOP: &[Key] = &[

@@ -3,8 +3,8 @@
 use oauth_client::clock::Now;
 use serde::Serialize;
 
+use super::handle::Guard;
 use crate::defaults::TENANTS_LISTED;
-use crate::guard::Guard;
 use crate::introspect::IntrospectionHealth;
 use crate::issuer::IssuerState;
 use crate::replay::{Replay, ReplayHealth};

@@ -4,10 +4,10 @@ use std::sync::{Arc, PoisonError};
 
 use serde::de::DeserializeOwned;
 
-use crate::builder::GuardBuilder;
+use super::builder::GuardBuilder;
+use super::handle::Guard;
 use crate::config::GuardConfig;
 use crate::error::BuildError;
-use crate::guard::Guard;
 use crate::snapshot::Snapshot;
 
 /// How many paths a warning names.

@@ -8,18 +8,18 @@ use oauth_client::clock::Clock;
 use oauth_client::transport::HttpClient;
 use serde::de::DeserializeOwned;
 
+use super::handle::Guard;
+use super::settings::Settings;
 use crate::address::Address;
 use crate::authorize::{DryRun, Preflight, Rule};
 use crate::claims::Untyped;
 use crate::error::BuildError;
-use crate::guard::Guard;
 use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
 use crate::possession::{Certificates, Dpop};
 use crate::reject::{Hook, Rejection, RejectionBody};
 use crate::replay::{Replay, ReplayStore};
 use crate::revocation::{RevocationFeed, RevocationSettings, SharedFeed};
-use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::tenants::Resolver;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use oauth_client::clock::Clock;
 
-use crate::guard::Guard;
-use crate::health::Health;
+use super::handle::Guard;
+use super::health::Health;
 use crate::keys::{ExportedSet, KeyExport};
 
 impl<T: Send + Sync + 'static> Guard<T> {

@@ -12,8 +12,8 @@ use oauth_client::transport::HttpClient;
 use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
+use super::assemble::Assembler;
 use crate::address::Address;
-use crate::assemble::Assembler;
 use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule, Vocabulary};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
