@@ -6,8 +6,9 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 
+use crate::error::TokenError;
 use crate::possession::{Scheme, dpop};
-use crate::reject::{Rejection, TokenError};
+use crate::reject::Rejection;
 use crate::request::RequestHead;
 
 const BEARER: &[u8] = b"bearer";

@@ -10,8 +10,8 @@ pub(crate) use oauth_client::jose::{
 
 use crate::algorithm;
 use crate::defaults::HEADER_BYTES;
+use crate::error::TokenError;
 use crate::keys::{KeySet, VerifyingKey};
-use crate::reject::TokenError;
 
 /// A token in its three parts.
 pub(crate) fn split(token: &str) -> Result<CompactJws<'_>, TokenError> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use oauth_client::clock::{Clock, Now};
 
 use crate::defaults::INTROSPECTION_BYTES;
+use crate::error::TokenError;
 use crate::issuer::IssuerState;
 use crate::jose::{self, Issued, Typ};
 use crate::json::Value;
 use crate::keys::Freshness;
-use crate::reject::{Rejection, TokenError};
+use crate::reject::Rejection;
 use crate::validate::{Buffers, ClaimSet, ParsedToken, PendingFetch};
 
 /// Why nothing is known from a signed response.

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use oauth_client::jose::VerifyingKey;
 
+use crate::error::TokenError;
 use crate::jose::decode_base64url;
 use crate::json::Value;
-use crate::reject::TokenError;
 
 /// Which bindings a guard can check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,12 +12,9 @@ pub(crate) mod log;
 mod public;
 mod rejection;
 mod respond;
-mod token_error;
 
 pub(crate) use self::body::Hook;
 pub use self::body::RejectionBody;
 pub(crate) use self::challenge::{Challenge, DpopChallenge};
 pub use self::rejection::{InvalidProof, Rejection, RequiredBinding};
 pub(crate) use self::respond::{respond, without_content};
-pub use self::token_error::InvalidToken;
-pub(crate) use self::token_error::TokenError;

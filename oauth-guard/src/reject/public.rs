@@ -49,8 +49,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::error::TokenError;
     use crate::possession::ProofError;
-    use crate::reject::{Challenge, TokenError, grpc, http as over_http};
+    use crate::reject::{Challenge, grpc, http as over_http};
 
     /// Every reason that is not the caller's to know.
     fn secret_reasons() -> Vec<Rejection> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::token_error::{InvalidToken, TokenError};
+use crate::error::{InvalidToken, TokenError};
 use crate::possession::ProofError;
 
 /// Why a request is rejected, ordered by whose fault it is.

@@ -8,11 +8,12 @@ use oauth_client::clock::Now;
 use super::entry::{NAME_BYTES, Revocation};
 use super::subject::Subject;
 use crate::defaults::{LEEWAY, MAX_TOKEN_BYTES};
+use crate::error::TokenError;
 use crate::escape::escaped;
 use crate::jose::{self, Issued, Typ};
 use crate::json::{self, Value};
 use crate::keys::{Arrival, Flight, Freshness};
-use crate::reject::{Rejection, TokenError};
+use crate::reject::Rejection;
 use crate::snapshot::Snapshot;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken, PendingFetch};
 

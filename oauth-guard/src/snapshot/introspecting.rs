@@ -11,10 +11,11 @@ use crate::bearer;
 use crate::cache::Digest;
 use crate::check::{Check, CheckFuture};
 use crate::claims::{Claims, Until, Verified};
+use crate::error::TokenError;
 use crate::introspect::{IntrospectedTokens, Settled, contradicts};
 use crate::issuer::IssuerState;
 use crate::jose::{Issued, Typ};
-use crate::reject::{Rejection, TokenError};
+use crate::reject::Rejection;
 use crate::validate::{Buffers, ClaimSet, FailFast, IssuerLookup, ParsedToken, check_size, is_jws};
 
 /// Step 4 for tokens that their server is asked about.

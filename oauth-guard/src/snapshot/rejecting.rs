@@ -8,11 +8,12 @@ use http_body_util::Full;
 
 use super::Snapshot;
 use crate::bearer;
+use crate::error::TokenError;
 use crate::issuer::{IssuerState, Profile};
 use crate::jose::{self, Issued};
 use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::log::Origin;
-use crate::reject::{Rejection, TokenError, advice, grpc, respond, without_content};
+use crate::reject::{Rejection, advice, grpc, respond, without_content};
 use crate::request::RequestHead;
 use crate::telemetry;
 use crate::validate::{Buffers, ClaimSet, IssuerLookup, ParsedToken};

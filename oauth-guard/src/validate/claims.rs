@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 use super::member::{Kind, Member};
 use crate::authorize::ClaimValue;
 use crate::claims::{ClaimPath, Parts, PartsWriter, Spans, Words, find_by_name};
+use crate::error::TokenError;
 use crate::issuer::{IssuerRules, IssuerState, Profile};
 use crate::jose::Typ;
 use crate::json::{self, Text, Value};
 use crate::possession::{Binding, Provable};
-use crate::reject::TokenError;
 
 /// The claims as they stand in the payload, not validated yet.
 pub(crate) struct ClaimSet<'a> {

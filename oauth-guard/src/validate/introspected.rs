@@ -6,10 +6,10 @@ use std::time::Duration;
 use oauth_client::clock::Now;
 
 use super::claims::{ClaimSet, Lifetime, Visitor, check_age};
+use crate::error::TokenError;
 use crate::issuer::IssuerState;
 use crate::jose::Issued;
 use crate::json::Value;
-use crate::reject::TokenError;
 
 impl ClaimSet<'_> {
     /// Every check of a well-formed response about an active token, each reported to the visitor. The lifetime ends when

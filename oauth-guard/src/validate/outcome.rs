@@ -7,9 +7,10 @@ use oauth_client::clock::Now;
 
 use crate::claims::{Claims, Verified};
 use crate::defaults::KEY_PATIENCE;
+use crate::error::TokenError;
 use crate::issuer::IssuerState;
 use crate::keys::{Arrival, Flight, Lost, Remote, UnknownKey};
-use crate::reject::{Rejection, TokenError};
+use crate::reject::Rejection;
 use crate::tenants::Tenants;
 
 /// The outcome of validating one token with what is at hand.

@@ -1,10 +1,10 @@
 //! One token, taken apart and decoded: what validation, explanations and the log read.
 
 use super::claims::ClaimSet;
+use crate::error::TokenError;
 use crate::escape::escaped;
 use crate::jose::{self, CompactJws, Header, Scratch, Typ};
 use crate::json;
-use crate::reject::TokenError;
 use crate::reject::log::Origin;
 
 /// What a token is decoded into, on the stack as long as it is of a usual size.

@@ -10,7 +10,7 @@ pub struct InvalidToken(TokenError);
 
 impl InvalidToken {
     /// A stable name for the reason, see [`Rejection::reason`](crate::Rejection::reason).
-    pub(super) fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         self.0.code()
     }
 
