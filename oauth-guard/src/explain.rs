@@ -9,7 +9,6 @@ use oauth_client::clock::{Clock, Now};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::algorithm::Algorithm;
 use crate::bearer;
 use crate::claims::Claims;
 use crate::error::TokenError;
@@ -17,7 +16,7 @@ use crate::escape::escaped;
 use crate::guard::Guard;
 use crate::introspect::IntrospectedTokens;
 use crate::issuer::{IssuerState, Profile};
-use crate::jose::{self, CompactJws, Header, Issued};
+use crate::jose::{self, Algorithm, CompactJws, Header, Issued};
 use crate::json::{self, Text};
 use crate::keys::Freshness;
 use crate::reject::{Rejection, advice};

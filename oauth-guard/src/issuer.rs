@@ -12,12 +12,11 @@ use oauth_client::secret::SecretSource;
 use url::Url;
 
 use crate::address::Address;
-use crate::algorithm::Algorithm;
 use crate::authorize::ClaimValue;
 use crate::claims::ClaimPath;
 use crate::defaults;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
-use crate::jose::has_hole;
+use crate::jose::{Algorithm, has_hole};
 use crate::keys::{Fetching, IssuerKeys, Probation, StaticKey};
 use crate::revocation::List;
 

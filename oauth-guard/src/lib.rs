@@ -439,7 +439,6 @@ mod tower;
 
 // The parts of a request that the guard reads.
 mod request;
-mod request_body;
 
 // What threads share, as models of concurrency have it too.
 mod sync;
@@ -460,7 +459,6 @@ mod cache;
 mod keys;
 
 // 4: is it valid? Form and header, claims, signature.
-mod algorithm;
 mod jose;
 mod validate;
 
@@ -525,7 +523,6 @@ pub use oauth_client::clock::{self, Clock};
 pub use oauth_client::transport::HttpClient;
 
 #[doc(inline)]
-pub use self::algorithm::Algorithm;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::check::{Check, CheckFuture};
 pub use self::claims::{Actor, Claims, SubjectToken, Untyped};
@@ -534,12 +531,12 @@ pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::guard::{CacheHealth, Guard, GuardBuilder, Health, IssuerHealth, TenantsHealth};
 pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealth};
 pub use self::issuer::{Issuer, Profile};
+pub use self::jose::Algorithm;
 pub use self::keys::{KeyExport, KeyPolicy};
 pub use self::metadata::ResourceMetadata;
 pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
 pub use self::reject::{InvalidProof, Rejection, RejectionBody, RequiredBinding};
-pub use self::request::RequestHead;
-pub use self::request_body::RequestBody;
+pub use self::request::{RequestBody, RequestHead};
 pub use self::tower::{GuardBody, GuardLayer, GuardService, ResponseFuture};
 // Strict JSON is read all over the crate.
 use self::jose::json;

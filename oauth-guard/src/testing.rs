@@ -84,13 +84,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use self::layer::{TestClaims, TestClaimsLayer};
-use crate::algorithm::Algorithm;
 use crate::check::Check;
 use crate::claims::Claims;
 use crate::error::BuildError;
 use crate::explain::Outcome;
 use crate::guard::{Guard, GuardBuilder};
 use crate::issuer::{Issuer, Profile};
+use crate::jose::Algorithm;
 
 /// The `iss` of tokens for tests, unless the test names another.
 pub const ISSUER: &str = "https://issuer.test";

@@ -87,10 +87,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
-use crate::algorithm::Algorithm;
 use crate::error::{BuildError, Problem};
 use crate::guard::{Guard, GuardBuilder};
 use crate::issuer::{Issuer, Profile};
+use crate::jose::Algorithm;
 use crate::keys::KeyPolicy;
 
 /// A checked configuration of one guard. Errors that only building can find, such as an unreadable key file, are reported

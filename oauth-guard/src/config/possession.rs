@@ -5,9 +5,9 @@ use std::time::Duration;
 use oauth_client::config::schema::{Key, Kind, join};
 use oauth_client::config::tree::Table;
 
-use crate::algorithm::Algorithm;
 use crate::error::Problem;
 use crate::guard::GuardBuilder;
+use crate::jose::Algorithm;
 use crate::possession::{CertificateSource, Certificates, Dpop};
 
 pub(super) const DPOP: &[Key] = &[

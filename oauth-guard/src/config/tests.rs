@@ -82,7 +82,7 @@ fn every_default_algorithm_is_listed_and_every_listed_one_is_supported() {
     let schema::Kind::Tables(issuer) = KEYS[2].kind else { panic!("issuers are tables") };
     let schema::Kind::SomeOf(names) = issuer[2].kind else { panic!("algorithms are a list") };
     let listed: Vec<_> = names.iter().map(|name| Algorithm::from_name(name).unwrap()).collect();
-    assert!(crate::algorithm::DEFAULT.iter().all(|default| listed.contains(default)));
+    assert!(crate::jose::algorithm::DEFAULT.iter().all(|default| listed.contains(default)));
 }
 
 #[test]

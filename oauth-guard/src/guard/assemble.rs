@@ -8,14 +8,13 @@ use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
 use crate::address::{Address, HAS_USER};
-use crate::algorithm::{self, Algorithm};
 use crate::bearer;
 use crate::claims::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
 use crate::error::Problems;
 use crate::introspect::{IntrospectedTokens, Introspection, Introspector};
 use crate::issuer::{AnyAudience, Issuer, IssuerRules, IssuerState, Source};
-use crate::jose::{TENANT, is_for_some_tenant};
+use crate::jose::{Algorithm, TENANT, algorithm, is_for_some_tenant};
 use crate::keys::{
     IssuerKeys, JwksLocation, KeyPolicy, KeySet, Probation, Remote, StaticKey, VerifyingKey, log_skipped,
     must_be_public,

@@ -14,8 +14,7 @@ use crate::check::Check;
 use crate::claims::{Claims, Untyped};
 use crate::metadata::ResourceMetadata;
 use crate::reject::Rejection;
-use crate::request::RequestHead;
-use crate::request_body::Unread;
+use crate::request::{RequestHead, Unread};
 use crate::snapshot::Snapshot;
 
 /// Validates bearer tokens and authorizes requests. Cheap to clone; clones share keys, cache and configuration.

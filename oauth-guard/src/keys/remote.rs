@@ -33,8 +33,8 @@ use self::fetch::{Download, Failure};
 use super::flight::Flight;
 use super::unknown::UnknownKeyBudget;
 use super::{Fetching, Freshness, KeyPolicy, KeySet, Probation, log_skipped};
-use crate::algorithm::Algorithm;
 use crate::defaults::{KEY_FIRST_BACKOFF, KEY_PATIENCE};
+use crate::jose::Algorithm;
 use crate::sync::{Mutex, MutexGuard};
 use crate::telemetry::{self, Owner};
 

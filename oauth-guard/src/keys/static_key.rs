@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::algorithm::Algorithm;
+use crate::jose::Algorithm;
 
 /// One key of an issuer's configuration, not parsed yet.
 #[derive(Clone)]

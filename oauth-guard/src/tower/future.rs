@@ -23,8 +23,7 @@ use crate::claims::Claims;
 use crate::possession::Proven;
 use crate::possession::dpop::DPOP_NONCE;
 use crate::reject::Rejection;
-use crate::request::RequestHead;
-use crate::request_body::{self, Reading, Unread};
+use crate::request::{Reading, RequestHead, Unread, body as request_body};
 use crate::snapshot::Snapshot;
 use crate::telemetry;
 

@@ -22,7 +22,7 @@ pub(crate) use self::nonce::Nonces;
 pub(crate) use self::proof::Visitor;
 pub use self::settings::Dpop;
 use super::Proven;
-use crate::algorithm::Algorithm;
+use crate::jose::Algorithm;
 use crate::replay::{ProofId, Replay};
 
 /// The header with the proof.

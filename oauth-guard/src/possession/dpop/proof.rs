@@ -225,7 +225,7 @@ fn text(proof: Option<&[u8]>) -> Result<&str, ProofError> {
 }
 
 /// The key in the header of a proof.
-fn embedded(jws: &CompactJws<'_>, algorithm: crate::algorithm::Algorithm) -> Result<ProofKey, ProofError> {
+fn embedded(jws: &CompactJws<'_>, algorithm: crate::jose::Algorithm) -> Result<ProofKey, ProofError> {
     let header = decode_base64url(jws.header)?;
     let text = std::str::from_utf8(&header).map_err(|_| oauth_client::jose::Error::NotUtf8)?;
     let mut jwk = None;

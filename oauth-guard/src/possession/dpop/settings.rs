@@ -13,9 +13,9 @@ use oauth_client::token::Secret;
 
 use super::nonce::Nonces;
 use super::{ClockMark, DpopRules, Past};
-use crate::algorithm::{self, Algorithm};
 use crate::defaults;
 use crate::error::Problems;
+use crate::jose::{Algorithm, algorithm};
 use crate::replay::{Replay, ReplayStore};
 
 /// Accepts tokens that are bound to a key of the client (RFC 9449), and checks the proof of each request. A stolen

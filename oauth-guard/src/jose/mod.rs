@@ -1,17 +1,18 @@
 //! Step 3 and the signature: what the guard asks of the shared reader of signed tokens.
 
+pub(crate) mod algorithm;
+
 use std::sync::Arc;
 
-use oauth_client::jose::Error;
 pub(crate) use oauth_client::jose::{
     CompactJws, Header, Issued, Scratch, TENANT, Typ, by_name, decode_base64url, has_hole,
     is_for_some_tenant, json,
 };
+use oauth_client::jose::{Error, KeySet, VerifyingKey};
 
-use crate::algorithm;
+pub use self::algorithm::Algorithm;
 use crate::defaults::HEADER_BYTES;
 use crate::error::TokenError;
-use crate::keys::{KeySet, VerifyingKey};
 
 /// A token in its three parts.
 pub(crate) fn split(token: &str) -> Result<CompactJws<'_>, TokenError> {
