@@ -497,11 +497,9 @@ mod axum;
 // The checks of one token, reported to the operator.
 mod explain;
 
-// The RFC 9728 document.
-mod metadata;
+// The RFC 9728 document, and what the rules mean for the operations of an OpenAPI document.
+mod describe;
 
-// What the rules mean for the operations of an OpenAPI document.
-mod openapi;
 // Which proofs of possession were used.
 pub mod replay;
 
@@ -526,6 +524,7 @@ pub use oauth_client::transport::HttpClient;
 pub use self::authorize::{ClaimValue, Requirement, Rule};
 pub use self::check::{Check, CheckFuture};
 pub use self::claims::{Actor, Claims, SubjectToken, Untyped};
+pub use self::describe::ResourceMetadata;
 pub use self::error::{BuildError, InvalidToken, Problem};
 pub use self::explain::{ExplainedCheck, ExplainedMember, Explanation, Outcome};
 pub use self::guard::{CacheHealth, Guard, GuardBuilder, Health, IssuerHealth, TenantsHealth};
@@ -533,7 +532,6 @@ pub use self::introspect::{IntrospectedTokens, Introspection, IntrospectionHealt
 pub use self::issuer::{Issuer, Profile};
 pub use self::jose::Algorithm;
 pub use self::keys::{KeyExport, KeyPolicy};
-pub use self::metadata::ResourceMetadata;
 pub use self::possession::{CertificateSource, Certificates, Dpop, PeerAddr, TlsPeer};
 pub use self::reject::{InvalidProof, Rejection, RejectionBody, RequiredBinding};
 pub use self::request::{RequestBody, RequestHead};

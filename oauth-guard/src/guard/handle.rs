@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::authorize::{OfLayer, Requirement, compare, log_dry_run};
 use crate::check::Check;
 use crate::claims::{Claims, Untyped};
-use crate::metadata::ResourceMetadata;
+use crate::describe::ResourceMetadata;
 use crate::reject::Rejection;
 use crate::request::{RequestHead, Unread};
 use crate::snapshot::Snapshot;

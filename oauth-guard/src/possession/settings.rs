@@ -9,8 +9,8 @@ use super::{CertificateSource, Certificates, Dpop, Possession, PublicUrl, Replac
 use crate::address::Address;
 use crate::authorize::Bindings;
 use crate::defaults;
+use crate::describe::ResourceMetadata;
 use crate::error::Problems;
-use crate::metadata::ResourceMetadata;
 use crate::reject::DpopChallenge;
 use crate::replay::{MemoryReplayStore, Replay};
 
