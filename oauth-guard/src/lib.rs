@@ -40,7 +40,7 @@
 //!
 //! | step | module | what happens |
 //! |---|---|---|
-//! | | `layer`, `service`, `future`, `body` | the tower middleware loads the snapshot in force once per request |
+//! | | `tower` | the middleware loads the snapshot in force once per request |
 //! | 1 | `bearer` | find the token: `Authorization`, or a configured header, cookie or query parameter |
 //! | 2 | `cache` | a token seen before: check its lifetime, key and issuer again, and skip to step 5 |
 //! | 3 | `keys` | the issuer's keys: static, or fetched and refreshed in the background |
@@ -424,11 +424,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The handle, its builder and its configuration.
-mod address;
+// The handle, how it is built, and its configuration.
 pub mod config;
 pub mod defaults;
-mod error;
 mod guard;
 mod issuer;
 
@@ -437,11 +435,8 @@ mod tower;
 
 // The path of one request.
 
-// The parts of a request that the guard reads.
+// What the guard reads of a request: head and body.
 mod request;
-
-// What threads share, as models of concurrency have it too.
-mod sync;
 
 // The configuration in force: puts the steps below together.
 mod snapshot;
@@ -470,6 +465,8 @@ pub mod revocation;
 
 // And is the caller the one it was issued to?
 mod possession;
+// Which proofs of possession were used.
+pub mod replay;
 
 // What a valid token says, and how handlers get it.
 mod claims;
@@ -478,21 +475,12 @@ mod claims;
 mod authorize;
 
 // 6: reject. Challenge, HTTP, gRPC, log.
-mod escape;
 mod reject;
 
 // Beside the path.
 
-// From other crates to this one: before and after.
-#[cfg(all(feature = "axum", feature = "reqwest"))]
-#[doc = include_str!("../MIGRATING.md")]
-pub mod migrating {}
-// Counters, for those who want them.
-mod telemetry;
-
-// Extractors and a router for axum.
-#[cfg(feature = "axum")]
-mod axum;
+// Issuers resolved at run time.
+mod tenants;
 
 // The checks of one token, reported to the operator.
 mod explain;
@@ -500,19 +488,39 @@ mod explain;
 // The RFC 9728 document, and what the rules mean for the operations of an OpenAPI document.
 mod describe;
 
-// Which proofs of possession were used.
-pub mod replay;
+// Counters, for those who want them.
+mod telemetry;
 
-// Issuers resolved at run time.
-mod tenants;
+// Extractors and a router for axum.
+#[cfg(feature = "axum")]
+mod axum;
+
+// Claims and tokens made up by a test.
+#[cfg(feature = "testing")]
+pub mod testing;
 
 // What the suites for stores and feeds of one's own report.
 #[cfg(any(test, feature = "testing"))]
 mod conformance;
 
-// Claims and tokens made up by a test.
-#[cfg(feature = "testing")]
-pub mod testing;
+// From other crates to this one: before and after.
+#[cfg(all(feature = "axum", feature = "reqwest"))]
+#[doc = include_str!("../MIGRATING.md")]
+pub mod migrating {}
+
+// What all of them stand on.
+
+// What can be wrong with a configuration, and with a token.
+mod error;
+
+// URLs of the configuration, without their passwords.
+mod address;
+
+// Text of others, for log lines.
+mod escape;
+
+// What threads share, as models of concurrency have it too, and what each has for itself.
+mod sync;
 
 #[cfg(feature = "axum")]
 pub use self::axum::{Scoped, ScopedRejection, Scopes};

@@ -1,4 +1,4 @@
-//! The claims of a validated token, as handlers and requirements read them.
+//! The claims of a validated token: as handlers and requirements read them, and as a handler finds them in its request.
 
 mod actor;
 pub(crate) mod extensions;

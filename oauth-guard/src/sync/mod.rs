@@ -1,6 +1,8 @@
-//! What threads share in the parts that models of concurrency run: the types of std, arc-swap and tokio. Unit tests get
-//! some of them with a second form, which a model puts under the control of its scheduler; `tests/models` puts loom's in the
-//! place of those of std.
+//! What threads share, and what each has for itself so that requests of one do not wait for another's.
+//!
+//! The parts that models of concurrency run take the types of std, arc-swap and tokio from here. Unit tests get some of
+//! them with a second form, which a model puts under the control of its scheduler; `tests/models` puts loom's in the place
+//! of those of std.
 
 mod spread;
 #[cfg(test)]
