@@ -95,9 +95,12 @@ impl Breaker {
     }
 
     /// The server rejects this guard as a client. Others are asked on, since it may have changed its mind: this is for the
-    /// operator. It ends by itself, since a service that gets no requests for it would ask no more questions.
-    pub(super) fn rejected(&mut self, now: Duration) {
+    /// operator. It ends by itself, since a service that gets no requests for it would ask no more questions. Returns
+    /// whether it is the first time since a question succeeded.
+    pub(super) fn rejected(&mut self, now: Duration) -> bool {
+        let is_first = self.rejected_until.is_zero();
         self.rejected_until = now.saturating_add(INTROSPECTION_LONGEST_PAUSE);
+        is_first
     }
 
     /// How long callers should wait before they try again.

@@ -26,9 +26,9 @@ pub struct IntrospectionHealth {
     pub inactive: u64,
     /// Questions without a usable response.
     pub failures: u64,
-    /// Why the last question failed, until one succeeds: `credentials` (the server rejects this guard as a client),
-    /// `network`, `server`, `malformed_response`, `keys` (those of a signed response could not be fetched), or
-    /// `configuration` (such as metadata without an endpoint).
+    /// Why the last question failed, until one succeeds: `credentials` (the server rejects this guard as a client,
+    /// or has answered 403), `secret` (this guard cannot read its own, as from a vault), `network`, `server`, `malformed_response`, `keys`
+    /// (those of a signed response could not be fetched), or `configuration` (such as metadata without an endpoint).
     pub last_error: Option<String>,
 }
 

@@ -77,8 +77,12 @@ pub(crate) struct Introspector {
     hinted: AtomicBool,
 }
 
-/// The server rejects this guard as a client.
+/// The server rejects this guard as a client, or may do so.
 const CREDENTIALS: &str = "credentials";
+/// The secret of this guard is not there, so that nothing was asked.
+const SECRET: &str = "secret";
+const OF_SECRET: &str =
+    "the secret cannot be read: look at the source that ClientAuth was given, such as a vault";
 const OF_CREDENTIALS: &str = "the server rejects this guard as a client: compare client_id, client_secret and client_auth of \
      [issuer.introspection] with what is registered there, and whether that client may introspect";
 
@@ -126,7 +130,7 @@ impl Introspector {
             .timeout(given.timeout.max(INTROSPECTION_FIRST_PAUSE));
         builder = match &given.endpoint {
             // Nothing else of this server is used.
-            Some(url) => builder.token_endpoint(url.as_str()).endpoint(Endpoint::Introspection, url.as_str()),
+            Some(url) => builder.token_endpoint(&**url).endpoint(Endpoint::Introspection, &**url),
             None => builder.issuer(issuer),
         };
         if let Some(http) = given.http.clone().or(http) {
@@ -320,9 +324,10 @@ impl Introspector {
     fn failed(&self, error: &Error, round: u64) -> Settled {
         let status = error.status().map(|status| status.as_u16());
         let (kind, every_question) = match (error.code(), status) {
-            ("invalid_client" | "unauthorized_client" | "secret", _) | (_, Some(401)) => (CREDENTIALS, true),
-            // Firewalls say this too, of some tokens.
-            ("access_denied", _) | (_, Some(403)) => (CREDENTIALS, error.retry_after().is_some()),
+            ("invalid_client" | "unauthorized_client", _) | (_, Some(401)) => (CREDENTIALS, true),
+            ("secret", _) => (SECRET, true),
+            // Firewalls say this too, of some tokens. With a time to wait it is about the pace of the questions.
+            ("access_denied", _) | (_, Some(403)) if error.retry_after().is_none() => (CREDENTIALS, false),
             ("config" | "discovery" | "unsupported", _) => ("configuration", true),
             ("transport" | "timeout" | "interrupted", _) => ("network", true),
             ("too_large" | "malformed_response", _) => (TROUBLE, false),
@@ -342,22 +347,26 @@ impl Introspector {
     fn trouble(&self, kind: &str, what: &str, pause: Option<Option<Duration>>, round: u64) -> Settled {
         let now = self.clock.now().monotonic;
         let mut breaker = self.breaker();
+        let mut change = (kind == SECRET).then_some(OF_SECRET);
+        let mut is_news = false;
         match pause {
-            Some(retry_after) if round == breaker.round() => breaker.failed(now, retry_after),
+            Some(retry_after) if round == breaker.round() => {
+                breaker.failed(now, retry_after);
+                if kind == CREDENTIALS {
+                    is_news = breaker.rejected(now);
+                    change = Some(OF_CREDENTIALS);
+                }
+            }
             Some(retry_after) => breaker.failed_late(now, retry_after),
+            // One that may be about this token alone says nothing of the others.
             None => breaker.abandoned(round),
         }
-        // One that may be about this token alone says nothing of the others.
-        if kind == CREDENTIALS && pause.is_some() {
-            breaker.rejected(now);
-        }
         let retry_after = breaker.pause(now);
-        let is_news = breaker.last_error.replace(kind.to_owned()).is_none_or(|before| before != kind);
+        is_news |= breaker.last_error.replace(kind.to_owned()).is_none_or(|before| before != kind);
         drop(breaker);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         let issuer = &*self.issuer;
         if is_news {
-            let change = (kind == CREDENTIALS).then_some(OF_CREDENTIALS);
             tracing::warn!(target: "oauth_guard", issuer, kind, what, change, "a token could not be introspected");
         } else {
             tracing::debug!(target: "oauth_guard", issuer, kind, what, "a token could not be introspected");
