@@ -13,7 +13,7 @@ use super::mcp::{self, McpRules, Name, Operations};
 use super::origin::Origins;
 use super::path::Ambiguous;
 use super::requirement::{Facts, Requirement};
-use super::routes::{Lookup, PatternError, Routes};
+use super::routes::{Lookup, PatternError, Routes, unnamed};
 use crate::claims::Claims;
 use crate::defaults::MCP_BODY_BYTES;
 use crate::error::Problems;
@@ -313,15 +313,10 @@ impl RouteRules {
                 problems
                     .add(field("methods"), "an empty list matches no request; leave it out for all methods");
             }
-            if rule.is_grpc
-                && rule
-                    .methods
-                    .as_ref()
-                    .is_some_and(|methods| !methods.is_empty() && !methods.contains(&Method::POST))
-            {
+            if rule.is_grpc && rule.methods.as_deref().is_some_and(names_no_grpc_method) {
                 problems.add(
                     field("methods"),
-                    "a gRPC call is always a POST, so the rule would apply to none; leave methods out",
+                    "the rule would apply to no gRPC call; for other requests use path",
                 );
             }
             for method in rule.methods.iter().flatten() {
@@ -402,12 +397,21 @@ impl RouteRules {
         self.deny_by_default
     }
 
-    /// The patterns with a rule that needs a token, which have no rule among the others.
-    pub(crate) fn closed_without<'a>(&'a self, others: &Self) -> Vec<&'a str> {
-        let known: HashSet<&str> = others.all.iter().map(|rule| rule.path.as_str()).collect();
-        let closed = self.all.iter().filter(|rule| rule.access == Access::Token);
-        let paths: BTreeSet<&str> = closed.map(|rule| rule.path.as_str()).collect();
-        paths.into_iter().filter(|path| !known.contains(path)).collect()
+    /// The patterns with a requirement for which the others require nothing. Where those deny what has no rule, a pattern
+    /// that they do not have is closed.
+    pub(crate) fn required_without<'a>(&'a self, others: &Self) -> Vec<&'a str> {
+        // By what they match: the names of parameters select nothing.
+        let key = |rule: &Rule| (unnamed(&rule.path), rule.mcp.is_some());
+        let (requiring, free): (Vec<_>, Vec<_>) =
+            others.all.iter().partition(|rule| rule.requirement.is_some());
+        let [requiring, free] =
+            [requiring, free].map(|rules| rules.into_iter().map(key).collect::<HashSet<_>>());
+        let opens = |rule: &Rule| {
+            let key = key(rule);
+            !requiring.contains(&key) && (!others.deny_by_default || free.contains(&key))
+        };
+        let required = self.all.iter().filter(|rule| rule.requirement.is_some() && opens(rule));
+        required.map(|rule| rule.path.as_str()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The rules that apply to a request, `None` for the default: the same one twice, unless a slash at the end could
@@ -502,6 +506,13 @@ impl RouteRules {
 /// The method that a preflight request asks about.
 fn wanted(request: RequestHead<'_>) -> Option<Method> {
     Method::from_bytes(request.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// Whether no request to a gRPC service has one of these methods. A call is a POST; Connect has a GET as well, which is
+/// routed for HEAD too, and a browser asks with OPTIONS before either.
+fn names_no_grpc_method(methods: &[Method]) -> bool {
+    let some = [Method::POST, Method::GET, Method::HEAD, Method::OPTIONS];
+    !methods.is_empty() && !methods.iter().any(|method| some.contains(method))
 }
 
 /// Service and method of a rule that was written with a dot between them: it would match no call. Packages are written in

@@ -290,7 +290,27 @@ async fn a_reload_that_opens_routes_is_logged() {
 
     guard.reload(of().rule(admin())).unwrap();
     assert_eq!(warned(&lines), [""; 0]);
-    let many = (0..20).fold(of(), |builder, n| builder.rule(Rule::new(format!("/{n}"))));
+    // The names of parameters select nothing, and a rule without a requirement takes nothing away.
+    let renamed = Rule::new("/admin/{*all}").require(Requirement::role("admin"));
+    guard.reload(of().rule(renamed).rule(Rule::new("/orders"))).unwrap();
+    guard.reload(of().rule(admin())).unwrap();
+    assert_eq!(warned(&lines), [""; 0]);
+    // Written for MCP alone, or without a requirement, it takes away what it required before.
+    let of_mcp = Rule::new("/admin/{*rest}").mcp("*").require(Requirement::role("admin"));
+    for weaker in [Rule::new("/admin/{*any}"), of_mcp] {
+        guard.reload(of().rule(weaker)).unwrap();
+        let said = warned(&lines);
+        assert!(said.len() == 1 && said[0].contains("/admin/{*rest}"), "{said:?}");
+        guard.reload(of().rule(admin())).unwrap();
+        lines.take();
+    }
+    guard.reload(of().deny_by_default().rule(Rule::new("/admin/{*rest}"))).unwrap();
+    assert_eq!(warned(&lines).len(), 1, "the rule opens it");
+    guard.reload(of().rule(admin())).unwrap();
+    lines.take();
+    let many = (0..20).fold(of(), |builder, n| {
+        builder.rule(Rule::new(format!("/{n}")).require(Requirement::role("admin")))
+    });
     guard.reload(many).unwrap();
     assert_eq!(warned(&lines).len(), 1);
     guard.reload(of()).unwrap();

@@ -273,9 +273,9 @@ fn a_rule_that_protects_nothing_or_locks_its_route_is_a_build_error() {
         let [problem] = error.problems() else { panic!("{error}") };
         (problem.field.clone(), problem.message.clone())
     };
-    let (field, message) = problem(Rule::grpc("orders.Orders").methods([Method::GET, Method::PUT]));
+    let (field, message) = problem(Rule::grpc("orders.Orders").methods([Method::PUT, Method::DELETE]));
     assert_eq!(field, "rule[0].methods");
-    assert!(message.starts_with("a gRPC call is always a POST"), "{message}");
+    assert_eq!(message, "the rule would apply to no gRPC call; for other requests use path");
     let bound = Requirement::bound;
     for locked in [bound(), bound() & scope("a"), bound() | (bound() & scope("a"))] {
         let (field, message) = problem(Rule::new("/a").require(locked));
@@ -283,7 +283,11 @@ fn a_rule_that_protects_nothing_or_locks_its_route_is_a_build_error() {
         assert!(message.contains("dpop or certificates"), "{message}");
     }
     let build = |rule| fixture.builder().issuer(fixture.issuer()).rule(rule).build().unwrap();
-    build(Rule::grpc("orders.Orders").methods([Method::GET, Method::POST]));
+    build(Rule::grpc("orders.Orders").methods([Method::PUT, Method::POST]));
+    // The preflight request of gRPC-Web, and the GET of Connect.
+    for beside in [Method::OPTIONS, Method::GET, Method::HEAD] {
+        build(Rule::grpc("orders.Orders").methods([beside]).public());
+    }
     // Streams of an MCP server are opened by GET, and sessions ended by DELETE.
     build(Rule::new("/mcp").mcp("*").methods([Method::GET, Method::DELETE]).require(scope("a")));
     build(Rule::new("/a").require(bound() | scope("a")));
