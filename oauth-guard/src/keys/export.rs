@@ -10,7 +10,7 @@ use crate::defaults;
 
 /// The key sets of a guard's issuers as last fetched, for a file or a shared cache, in any serde format. They are public
 /// keys and not secret, but a process that can change them can sign tokens: store them where only the service can write.
-/// A set names where it was fetched from, and a guard that fetches that issuer's keys elsewhere does not take it; one without
+/// A set names where it was fetched from, with a hash in place of a query, and a guard that fetches that issuer's keys elsewhere does not take it; one without
 /// that name, by an earlier version, is taken wherever the keys are.
 ///
 /// ```
@@ -54,7 +54,7 @@ impl ExportedSet {
     pub(crate) fn of(issuer: &str, remote: &Remote) -> Option<Self> {
         let (fetched_at, document) = remote.exported()?;
         let keys = serde_json::from_slice(&document).ok()?;
-        let location = Some(remote.location_name().to_owned());
+        let location = Some(remote.location_name().into_owned());
         Some(Self { issuer: issuer.to_owned(), fetched_at, location, keys })
     }
 
@@ -65,7 +65,7 @@ impl ExportedSet {
     pub(crate) fn preload(&self, remote: &Remote) -> bool {
         // At another location there may be other keys.
         let is_from_there =
-            self.location.as_deref().is_none_or(|location| location == remote.location_name());
+            self.location.as_deref().is_none_or(|location| *location == *remote.location_name());
         is_from_there && remote.preload(self.fetched_at, self.keys.to_string().into())
     }
 }

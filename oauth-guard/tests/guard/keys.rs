@@ -440,6 +440,17 @@ async fn exported_keys_of_another_location_are_not_taken() {
     assert_eq!(taken(&of(Some(&one)), &at_one), 1);
     assert_eq!(taken(&of(Some(&other)), &at_one), 0);
     assert_eq!(taken(&of(None), &at_one), 0);
+    // A query selects other keys, and may hold a key of an API.
+    let [mine, theirs] = ["s3cr3t", "0ther"].map(|key| format!("{one}?key={key}#part"));
+    let at_mine = of(Some(&mine));
+    assert_eq!(taken(&at_mine, &old), 1);
+    let at_mine = serde_json::to_value(at_mine.export_keys()).unwrap();
+    assert!(at_mine[0]["location"].as_str().unwrap().starts_with(&format!("{one}#sha256=")), "{at_mine}");
+    assert!(!at_mine.to_string().contains("s3cr3t"), "{at_mine}");
+    assert_eq!(taken(&of(Some(&mine)), &at_mine), 1);
+    for another in [&one, &theirs] {
+        assert_eq!(taken(&of(Some(another)), &at_mine), 0, "{another}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,14 @@
 //! Key sets that go from one process or snapshot to the next.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use oauth_client::clock::Now;
+use oauth_client::jose::sha256;
+use url::Url;
 
 use super::{JwksLocation, Remote};
 use crate::keys::KeySet;
@@ -16,11 +21,11 @@ impl Remote {
     }
 
     /// Where its sets come from, as exports name it.
-    pub(crate) fn location_name(&self) -> &str {
+    pub(crate) fn location_name(&self) -> Cow<'_, str> {
         match &self.location {
             // No URL.
-            JwksLocation::Discovery => "discovery",
-            JwksLocation::Uri(url) => url.as_str(),
+            JwksLocation::Discovery => Cow::Borrowed("discovery"),
+            JwksLocation::Uri(url) => exported_url(url),
         }
     }
 
@@ -86,4 +91,16 @@ impl Remote {
         state.unknown_keys = unknown_keys;
         self.update_fresh_until(&state, self.clock.now());
     }
+}
+
+/// A URL without what may be secret in it. A query selects other keys, and may hold a key of an API: a hash stands for it.
+fn exported_url(url: &Url) -> Cow<'_, str> {
+    if url.query().is_none() && url.fragment().is_none() {
+        return Cow::Borrowed(url.as_str());
+    }
+    let hash = URL_SAFE_NO_PAD.encode(sha256(url.as_str().as_bytes()));
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(Some(&format!("sha256={hash}")));
+    Cow::Owned(shown.into())
 }
