@@ -1,6 +1,5 @@
 //! What one request needs: from the rules of its route, and from the layer in front of it.
 
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use http::{HeaderMap, Method};
 use oauth_client::clock::Clock;
 
@@ -13,7 +12,7 @@ use super::rule::{Access, Bindings, RouteRules, Rule};
 use crate::claims::Claims;
 use crate::reject::Rejection;
 use crate::reject::log::{Origin, RejectionLog};
-use crate::request::RequestHead;
+use crate::request::{RequestHead, is_preflight};
 
 /// What a layer asks for in code.
 #[derive(Debug, Default)]
@@ -83,8 +82,8 @@ pub(crate) struct Authorization<'a> {
     bindings: Bindings,
     facts: Facts<'a>,
     log: &'a RejectionLog,
-    /// Those of the request, which say why it has no token.
-    headers: Option<&'a HeaderMap>,
+    /// What says why the request has no token.
+    head: Option<(&'a Method, &'a HeaderMap)>,
 }
 
 impl<'a> Authorization<'a> {
@@ -97,18 +96,7 @@ impl<'a> Authorization<'a> {
     ) -> Self {
         let facts = Facts { clock, implied, rules };
         let (access, rules, bindings) = (Access::Token, [None; 2], Bindings::None);
-        Self {
-            access,
-            rules,
-            mcp: None,
-            required,
-            compiled: None,
-            dry_run,
-            bindings,
-            facts,
-            log,
-            headers: None,
-        }
+        Self { access, rules, mcp: None, required, compiled: None, dry_run, bindings, facts, log, head: None }
     }
 
     /// The rules decide whether a token is needed; without one, the layer does. No rule undoes what a layer requires, and
@@ -122,13 +110,14 @@ impl<'a> Authorization<'a> {
     ) -> Result<Self, Rejection> {
         let this = Self::new(layer.required.as_ref(), rules.dry_run, surroundings);
         let this = Self { bindings: rules.bindings, ..this };
-        let (compiled, log, headers) = (layer.compiled.as_ref(), this.log, Some(request.headers));
+        let (compiled, log) = (layer.compiled.as_ref(), this.log);
+        let head = Some((request.method, request.headers));
         if rules.are_silent() {
             // Written where the caller has it: to move it would take longer than to make it.
             let access = if layer.optional { Access::Optional } else { Access::Token };
-            return Ok(Self { access, compiled, headers, ..this });
+            return Ok(Self { access, compiled, head, ..this });
         }
-        let found = Self { compiled, headers, ..this }.by_rules(rules, *request, layer);
+        let found = Self { compiled, head, ..this }.by_rules(rules, *request, layer);
         found.inspect_err(|rejection| log.rejected(rejection, Origin::default))
     }
 
@@ -147,7 +136,7 @@ impl<'a> Authorization<'a> {
             Preflight::WithoutRequirement => layer.required.is_none(),
             Preflight::Always => true,
         };
-        let is_preflight = preflight && is_preflight(request);
+        let is_preflight = preflight && is_preflight(request.method, request.headers);
         if is_preflight {
             // It has a route if the request has that the browser wants to send.
             let found = rules.find_for_preflight(request, found);
@@ -230,7 +219,7 @@ impl<'a> Authorization<'a> {
         // An invalid token was logged by the validation.
         self.decide(claims).inspect_err(|rejection| {
             self.log
-                .rejected(rejection, || claims.map_or_else(|| Origin::nowhere(self.headers), Claims::origin));
+                .rejected(rejection, || claims.map_or_else(|| Origin::nowhere(self.head), Claims::origin));
         })
     }
 
@@ -293,13 +282,4 @@ pub(crate) fn log_dry_run(rejection: &Rejection, rule: Option<&Rule>, issuer: Op
         _ => None,
     };
     tracing::info!(target: "oauth_guard", code, rule, needed, issuer, dry_run = true, "would be rejected: {rejection}");
-}
-
-/// The request that a browser sends ahead of a cross-origin one (Fetch standard, CORS-preflight). It never has
-/// credentials.
-fn is_preflight(request: RequestHead<'_>) -> bool {
-    *request.method == Method::OPTIONS
-        && request.headers.contains_key(ORIGIN)
-        && request.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && !request.headers.contains_key(AUTHORIZATION)
 }

@@ -43,8 +43,9 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
             Ok(Some(found)) => found,
             Ok(None) => {
                 report.reject("request", &Rejection::MissingToken);
-                if let Some(instead) = InsteadOfToken::in_headers(request.headers) {
-                    report.explanation.change = Some(instead.advice());
+                let instead = InsteadOfToken::of(request.method, request.headers);
+                if let Some(advice) = instead.and_then(|instead| instead.advice(&Rejection::MissingToken)) {
+                    report.explanation.change = Some(advice);
                 }
                 return report.explanation;
             }

@@ -1,21 +1,27 @@
 //! What an operator can look at or change about a rejection.
 
-use http::HeaderMap;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
 
 use super::rejection::Rejection;
 use crate::bearer;
 use crate::introspect::IntrospectedTokens;
 use crate::issuer::{IssuerState, Profile};
+use crate::request::is_preflight;
 
 /// Where a role or another claim was asked for.
 const OTHER_THAN_SCOPES: &str = "what is required is a role or another claim, which the token lacks: compare the rule with \
      Guard::explain of the token; for roles in another claim set roles_claim";
 
+/// A bearer token would be rejected here.
+const NO_BOUND_TOKEN: &str = "the client has to send a token bound to its key as `Authorization: DPoP`, with a proof; if it \
+     does, look for a proxy that removes the header";
+
 /// What to look at or to change. `profile` is that of the token's issuer, where it is known.
 pub(crate) fn of_rejection(rejection: &Rejection, profile: Option<Profile>) -> Option<&'static str> {
     let claim = match rejection {
         Rejection::InsufficientScope { needed } if needed.is_empty() => return Some(OTHER_THAN_SCOPES),
+        Rejection::MissingBoundToken => return Some(NO_BOUND_TOKEN),
         Rejection::InvalidToken(invalid) => invalid.claim(),
         _ => None,
     };
@@ -43,7 +49,7 @@ fn of_claim(claim: &str, profile: Option<Profile>) -> &'static str {
 const OF_EVERY_TOKEN: &str = "each access token needs iss, aud and exp, whatever the profile: look at the token with \
      Guard::explain, and have the issuer put the claim in; for tokens without aud set any_audience and clients";
 const OF_RFC_9068: &str = "the issuer's tokens may be no RFC 9068 access tokens, which have sub, client_id, iat and jti: \
-     set profile = \"jwt\"";
+     set profile = \"jwt\" if the claim is absent";
 const OF_A_SETTING: &str = "the claim has another type than in RFC 7519, or a setting needs it, as max_token_age_seconds \
      needs iat: look at the token with Guard::explain";
 
@@ -159,11 +165,9 @@ pub(crate) enum InsteadOfToken {
 
 impl InsteadOfToken {
     /// For a request in which no token was found.
-    pub(crate) fn in_headers(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Option<Self> {
         let Some(value) = headers.get(AUTHORIZATION) else {
-            let is_preflight =
-                headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-            return is_preflight.then_some(Self::Preflight);
+            return is_preflight(method, headers).then_some(Self::Preflight);
         };
         if bearer::is_dpop(headers) {
             return Some(Self::Dpop);
@@ -172,17 +176,19 @@ impl InsteadOfToken {
         value.as_bytes().starts_with(b"eyJ").then_some(Self::NoScheme)
     }
 
-    pub(crate) fn advice(self) -> &'static str {
-        match self {
-            Self::Dpop => {
-                "the scheme of Authorization is DPoP, and this guard takes Bearer alone: set [dpop]"
+    /// Where it says more of this rejection than the rejection itself.
+    pub(crate) fn advice(self, rejection: &Rejection) -> Option<&'static str> {
+        match (self, rejection) {
+            (Self::Dpop, Rejection::MissingToken) => {
+                Some("the scheme of Authorization is DPoP, and this guard takes Bearer alone: set [dpop]")
             }
-            Self::NoScheme => {
-                "Authorization has a token without a scheme: the client has to write `Bearer ` in front of it"
-            }
-            Self::Preflight => {
-                "this is a CORS preflight request, which never has a token: put the CORS layer outside of the guard, or set allow_preflight"
-            }
+            (Self::NoScheme, Rejection::MissingToken) => Some(
+                "Authorization has a token without a scheme: the client has to write `Bearer ` in front of it",
+            ),
+            (Self::Preflight, Rejection::MissingToken | Rejection::MissingBoundToken) => Some(
+                "this is a CORS preflight request, which never has a token: put the CORS layer outside of the guard, or set allow_preflight",
+            ),
+            _ => None,
         }
     }
 }

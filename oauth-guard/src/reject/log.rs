@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use oauth_client::clock::{Clock, SystemClock};
 
 use super::advice::{self, InsteadOfToken};
@@ -36,8 +36,9 @@ impl Origin {
     }
 
     /// Of a request without a token.
-    pub(crate) fn nowhere(headers: Option<&HeaderMap>) -> Self {
-        Self { instead: headers.and_then(InsteadOfToken::in_headers), ..Self::default() }
+    pub(crate) fn nowhere(head: Option<(&Method, &HeaderMap)>) -> Self {
+        let instead = head.and_then(|(method, headers)| InsteadOfToken::of(method, headers));
+        Self { instead, ..Self::default() }
     }
 }
 
@@ -85,10 +86,8 @@ impl RejectionLog {
                 }
                 _ => None,
             };
-            let change = match instead {
-                Some(instead) if *rejection == Rejection::MissingToken => Some(instead.advice()),
-                _ => advice::of_rejection(rejection, profile),
-            };
+            let of_instead = instead.and_then(|instead| instead.advice(rejection));
+            let change = of_instead.or_else(|| advice::of_rejection(rejection, profile));
             tracing::warn!(
                 target: "oauth_guard", code, reason, issuer, key_id, typ, misfit, needed, change,
                 "{rejection}; further ones are logged at debug level for a minute"

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version};
 
@@ -45,6 +46,15 @@ impl<'a> RequestHead<'a> {
             _ => false,
         }
     }
+}
+
+/// The request that a browser sends ahead of a cross-origin one (Fetch standard, CORS-preflight). It never has
+/// credentials.
+pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && headers.contains_key(ORIGIN)
+        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+        && !headers.contains_key(AUTHORIZATION)
 }
 
 impl fmt::Debug for RequestHead<'_> {

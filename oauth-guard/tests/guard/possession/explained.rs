@@ -1,9 +1,12 @@
 //! What the operator reads about a request with a proof.
 
 use http::Request;
-use oauth_guard::{Dpop, Outcome};
+use http_body_util::Full;
+use oauth_guard::{Dpop, Outcome, Requirement};
 
 use super::{Bound, request};
+use crate::log::Log;
+use crate::support::send_request;
 
 #[tokio::test(start_paused = true)]
 async fn each_check_of_a_proof_is_explained() {
@@ -52,4 +55,28 @@ async fn each_check_of_a_proof_is_explained() {
     // A token alone: bound, and fine as far as it goes.
     assert_eq!(guard.explain(&bound.token).code, None);
     assert_eq!(bound.builder().build().unwrap().explain(&bound.token).code, Some("invalid_token"));
+}
+
+/// A client that followed advice for bearer tokens would be rejected again.
+#[tokio::test(start_paused = true)]
+async fn the_log_asks_for_a_bound_token_where_only_that_helps() {
+    let bound = Bound::new();
+    let lines = Log::listen();
+    let preflight = [("origin", "https://app.example.com"), ("access-control-request-method", "PUT")];
+    for (headers, change) in [
+        (&[][..], "a token bound to its key as `Authorization: DPoP`, with a proof"),
+        (&[("authorization", "eyJhbGciOiJFUzI1NiJ9.e30.c2ln")], "`Authorization: DPoP`, with a proof"),
+        (&preflight, "allow_preflight"),
+    ] {
+        let guard = bound.guard(Dpop::new());
+        let layer = guard.layer().require(Requirement::bound());
+        let mut request = Request::options("/orders").body(Full::default()).unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        assert_eq!(send_request(&layer, request).await.status, 401);
+        let said = lines.take();
+        let warning = said.lines().find(|line| line.contains("WARN")).unwrap_or_else(|| panic!("{said}"));
+        assert!(warning.contains(change) && !warning.contains("Bearer"), "{headers:?}: {said}");
+    }
 }
