@@ -9,6 +9,10 @@ use url::Url;
 pub(crate) const HAS_USER: &str =
     "has a user name or password, which is never sent; remove it, and use headers or token_file";
 
+/// What is wrong with one that is published.
+pub(crate) const HAS_USER_FOR_ALL: &str =
+    "has a user name or password, which every caller would see; remove it";
+
 /// A URL as it was written, or a name that may be one. Its `Debug` shows no user name and no password.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Address(String);
@@ -16,10 +20,6 @@ pub(crate) struct Address(String);
 impl Address {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
     }
 
     pub(crate) fn has_user(&self) -> bool {

@@ -276,10 +276,10 @@ impl Issuer {
     pub(crate) fn named_urls(&self) -> Vec<Url> {
         let endpoint = self.introspection.as_ref().and_then(|given| given.endpoint.as_deref());
         let keys = match self.source() {
-            Source::JwksUri(uri) => Some(uri.as_str()),
+            Source::JwksUri(uri) => Some(&**uri),
             _ => None,
         };
-        let urls = [Some(self.name.as_str()), keys, endpoint];
+        let urls = [Some(&*self.name), keys, endpoint];
         urls.into_iter().flatten().filter_map(|url| Url::parse(url).ok().filter(Url::has_host)).collect()
     }
 

@@ -6,6 +6,8 @@ use http::uri::PathAndQuery;
 use serde::Serialize;
 use url::Url;
 
+use crate::address::{HAS_USER_FOR_ALL, has_user};
+
 /// The well-known part of the document's path, in front of the resource's own path (RFC 9728 section 3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
@@ -75,8 +77,8 @@ impl ResourceMetadata {
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"))
             .ok_or("expected this API's own absolute URL, such as https://api.example.com")?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("has a user name or password, which every caller would see; remove it");
+        if has_user(resource) {
+            return Err(HAS_USER_FOR_ALL);
         }
         if url.fragment().is_some() {
             return Err(

@@ -7,7 +7,7 @@ use oauth_client::config::tree::unreadable;
 use oauth_client::transport::{HttpClient, is_loopback, is_private};
 use url::Url;
 
-use crate::address::{Address, HAS_USER};
+use crate::address::{Address, HAS_USER, has_user};
 use crate::bearer;
 use crate::claims::ClaimPath;
 use crate::defaults::MOST_TOKEN_BYTES;
@@ -60,10 +60,17 @@ fn names_no_tenant(issuer: &str) -> bool {
 /// section 4).
 fn named_by_metadata(issuer: &str) -> Option<String> {
     let documents = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
-    documents.iter().find_map(|document| {
+    let meant = documents.iter().find_map(|document| {
         let (origin, path) = issuer.split_once(document)?;
-        Some([origin, path.trim_end_matches('/')].concat())
-    })
+        let ends = path.is_empty() || path.starts_with('/');
+        ends.then(|| [origin, path.trim_end_matches('/')].concat())
+    });
+    // What is no URL may hold a password, which must not be printed.
+    meant.filter(|meant| Url::parse(meant).is_ok() && !has_user(meant))
+}
+
+fn is_http(name: &str) -> bool {
+    Url::parse(name).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
 }
 
 impl Assembler {
@@ -79,13 +86,23 @@ impl Assembler {
         if issuer.name.is_empty() {
             problems.add(field("issuer"), "expected the exact `iss` of its tokens");
         }
-        if issuer.name.has_user() {
+        // Other names are never called, and may be any URI.
+        if issuer.name.has_user() && is_http(&issuer.name) {
             problems.add(field("issuer"), HAS_USER);
         } else if let Some(meant) = named_by_metadata(&issuer.name) {
-            problems.add(
-                field("issuer"),
-                format!("is the URL of its metadata; write the issuer that stands there, such as {meant}"),
-            );
+            if matches!(issuer.source(), Source::Discovery) {
+                problems.add(
+                    field("issuer"),
+                    format!(
+                        "is the URL of its metadata; write the issuer that stands there, such as {meant}"
+                    ),
+                );
+            } else {
+                tracing::warn!(
+                    target: "oauth_guard", issuer = ?issuer.name, meant,
+                    "this is the URL of an issuer's metadata, which few tokens have as their iss"
+                );
+            }
         }
         if issuer.name.matches(TENANT).count() > 1 {
             problems.add(
@@ -96,7 +113,7 @@ impl Assembler {
         if probation.is_none() && names_no_tenant(&issuer.name) {
             tracing::warn!(
                 target: "oauth_guard",
-                issuer = issuer.name.as_str(),
+                issuer = ?issuer.name,
                 "no token has this iss: Microsoft Entra puts the tenant's id in it. Name the tenant, or write {{tenantid}} in its place, with jwks_uri and a rule that names the tenants to accept"
             );
         }
@@ -162,7 +179,7 @@ impl Assembler {
         let boxed =
             |texts: &[String]| texts.iter().map(|text| Box::from(text.as_str())).collect::<Box<[Box<str>]>>();
         let rules = IssuerRules {
-            name: issuer.name.as_str().into(),
+            name: (*issuer.name).into(),
             tenants_apart: self.tenants_apart(&issuer.name),
             required: issuer
                 .required

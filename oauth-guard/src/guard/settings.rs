@@ -13,7 +13,7 @@ use serde::de::value::UnitDeserializer;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
 
 use super::assemble::Assembler;
-use crate::address::Address;
+use crate::address::{Address, HAS_USER_FOR_ALL};
 use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule, Vocabulary};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
@@ -94,9 +94,9 @@ impl Settings {
         let mut issuers = HashMap::new();
         for (index, issuer) in self.issuers.iter().enumerate() {
             let field = |name: &str| format!("issuer[{index}].{name}");
-            let before = old.and_then(|old| old.issuers.get(issuer.name.as_str()));
+            let before = old.and_then(|old| old.issuers.get(&*issuer.name));
             let state = assembler.issuer(issuer, before, None, &field, &mut problems);
-            if issuers.insert(Box::from(issuer.name.as_str()), state).is_some() {
+            if issuers.insert(Box::from(&*issuer.name), state).is_some() {
                 problems
                     .add(field("issuer"), "the same issuer is configured twice; put its audiences into one");
             }
@@ -140,7 +140,7 @@ impl Settings {
                 .issuers
                 .iter()
                 .filter_map(|issuer| {
-                    issuers.get(issuer.name.as_str()).filter(|state| state.rules.has_tenants()).cloned()
+                    issuers.get(&*issuer.name).filter(|state| state.rules.has_tenants()).cloned()
                 })
                 .collect(),
             issuers,
@@ -207,7 +207,7 @@ impl Settings {
             let endpoint = issuer.introspection.as_ref().and_then(|given| given.endpoint.as_deref());
             urls.push(endpoint.unwrap_or(&issuer.name));
         }
-        urls.extend(self.revocation.poll.as_ref().map(|poll| poll.endpoint.as_str()));
+        urls.extend(self.revocation.poll.as_ref().map(|poll| &*poll.endpoint));
         let needs_http = self.resolver.is_some() || !urls.is_empty();
         let is_plain = |url: &&str| url.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("http:"));
         let needs_tls = self.resolver.is_some() || !urls.iter().all(is_plain);
@@ -225,8 +225,7 @@ impl Settings {
             allow_private_jwks: self.allow_private_jwks,
             revocations,
             names: {
-                let mut names: Vec<_> =
-                    self.issuers.iter().map(|issuer| issuer.name.as_str().to_owned()).collect();
+                let mut names: Vec<_> = self.issuers.iter().map(|issuer| issuer.name.to_string()).collect();
                 names.sort_unstable();
                 names
             },
@@ -244,7 +243,7 @@ impl Settings {
 
     fn resource_document(&self, scopes: Vec<String>, problems: &mut Problems) -> Option<ResourceMetadata> {
         // A name with a hole is no server that a client can go to.
-        let named = self.issuers.iter().map(|issuer| issuer.name.as_str().to_owned());
+        let named = self.issuers.iter().map(|issuer| issuer.name.to_string());
         let issuers = named.filter(|name| !name.contains(TENANT)).collect();
         let document = ResourceMetadata::new(self.resource.as_deref()?, issuers, scopes);
         let mut document = document.map_err(|why| problems.add("resource", why)).ok()?;
@@ -298,10 +297,7 @@ impl Settings {
             }
         }
         if self.resource_metadata.as_ref().is_some_and(Address::has_user) {
-            problems.add(
-                "resource_metadata",
-                "has a user name or password, which every caller would see; remove it",
-            );
+            problems.add("resource_metadata", HAS_USER_FOR_ALL);
         }
         Challenge {
             realm: self.realm.as_deref().map(Into::into),

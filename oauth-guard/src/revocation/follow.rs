@@ -161,7 +161,7 @@ impl Feeds {
     /// A poll begins again, since its token or its pace may be another.
     fn polling(self: &Arc<Self>, poll: &Poll, http: &HttpClient, kept: Option<Followed>) -> Option<Followed> {
         let feed = SharedFeed::new(PollFeed::new(poll, http, Arc::downgrade(self))?);
-        Some(Followed::new(Source::Poll(poll.endpoint.as_str().to_owned()), feed).in_place_of(kept))
+        Some(Followed::new(Source::Poll(poll.endpoint.to_string()), feed).in_place_of(kept))
     }
 
     /// Starts what is not followed yet. Needs a tokio runtime; without one, a later call does it.

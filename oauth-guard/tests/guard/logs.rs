@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oauth_guard::{Issuer, RejectionBody, Requirement};
+use oauth_guard::{Guard, Issuer, RejectionBody, Requirement};
 use oauth_mock::{Endpoint, Fault};
 use serde_json::json;
 use tokio::time::advance;
@@ -280,11 +280,21 @@ async fn a_warning_about_a_missing_token_says_what_is_there_in_its_place() {
             "allow_preflight",
         ),
         (vec![("origin", "https://app.example.com".to_owned())], "has to send `Authorization: Bearer`"),
+        (
+            // What a proxy adds to another request makes no preflight request of it.
+            vec![
+                ("origin", "https://app.example.com".to_owned()),
+                ("access-control-request-method", "PUT".to_owned()),
+                ("x-method", "GET".to_owned()),
+            ],
+            "has to send `Authorization: Bearer`",
+        ),
         (vec![], "has to send `Authorization: Bearer`"),
     ] {
         let guard = fixture.guard();
         let mut request = Request::new(http_body_util::Full::<bytes::Bytes>::default());
-        *request.method_mut() = Method::OPTIONS;
+        let is_get = headers.iter().any(|(name, _)| *name == "x-method");
+        *request.method_mut() = if is_get { Method::GET } else { Method::OPTIONS };
         for (name, value) in &headers {
             request.headers_mut().append(*name, value.try_into().unwrap());
         }
@@ -316,4 +326,29 @@ async fn a_file_of_revocations_that_is_not_there_says_what_to_do() {
     for part in ["change=", "empty is fine", "on_outage = \"serve\""] {
         assert!(warned[0].contains(part), "{part}: {said}");
     }
+}
+
+#[test]
+fn the_warning_about_a_name_of_no_tenant_has_no_password() {
+    let lines = Log::listen();
+    for name in
+        ["https://us3r:s3cr3t@login.microsoftonline.com/common/v2.0", "https://us3r:s3cr3t@[x/common/v2.0"]
+    {
+        let error =
+            Guard::builder().issuer(Issuer::new(name).audience("api")).build().map(|_| ()).unwrap_err();
+        assert_eq!(error.problems()[0].field, "issuer[0].issuer");
+        let said = lines.take();
+        assert!(said.contains("Microsoft Entra"), "{said}");
+        assert!(!said.contains("s3cr3t") && !error.to_string().contains("s3cr3t"), "{said} {error}");
+    }
+}
+
+#[test]
+fn the_url_of_metadata_as_a_name_is_a_warning_where_keys_are_elsewhere() {
+    let lines = Log::listen();
+    let issuer = Issuer::new("https://auth.example.com/.well-known/openid-configuration").audience("api");
+    Guard::builder().issuer(issuer.jwks_uri("https://auth.example.com/jwks")).build().unwrap();
+    let said = lines.take();
+    let warned = warnings(&said);
+    assert!(warned.len() == 1 && warned[0].contains("meant=\"https://auth.example.com\""), "{said}");
 }

@@ -157,6 +157,10 @@ fn a_url_with_a_user_is_an_error_and_its_password_is_never_printed() {
             Guard::builder().issuer(Issuer::new(at("")).audience("api").key_pem(Algorithm::Es256, EC)),
             "issuer[0].issuer",
         ),
+        (
+            Guard::builder().issuer(Issuer::new(at("/.well-known/openid-configuration")).audience("api")),
+            "issuer[0].issuer",
+        ),
         (Guard::builder().issuer(good().jwks_uri(at("/jwks"))), "issuer[0].jwks_uri"),
         (
             Guard::builder().issuer(good().jwks_uri("https://us3r@auth.example.com/jwks")),
@@ -175,6 +179,21 @@ fn a_url_with_a_user_is_an_error_and_its_password_is_never_printed() {
         assert!(problem.message.starts_with("has a user name or password, which"), "{error}");
         assert!(!format!("{error:?}").contains("s3cr3t"), "{error}");
     }
+    // What is no URL is an error of its own.
+    for path in ["/.well-known/openid-configuration", "/common/v2.0"] {
+        let name = format!("https://us3r:s3cr3t@[auth{path}");
+        let error =
+            Guard::builder().issuer(Issuer::new(name).audience("api")).build().map(|_| ()).unwrap_err();
+        assert!(!format!("{error:?}").contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
+fn a_name_that_is_no_address_may_be_any_uri() {
+    let of = |name: &str| Issuer::new(name).audience("api");
+    let static_key = of("spiffe://team@example.org/ns").key_pem(Algorithm::Es256, EC);
+    assert!(Guard::builder().issuer(static_key).build().is_ok());
+    assert_eq!(problems(Guard::builder().issuer(of("spiffe://team@example.org/ns"))), ["issuer[0].issuer"]);
 }
 
 #[test]
@@ -200,4 +219,17 @@ fn the_url_of_an_issuers_metadata_is_no_issuer() {
             format!("is the URL of its metadata; write the issuer that stands there, such as {instead}")
         );
     }
+}
+
+/// Some server may have it in its tokens, and its keys are elsewhere.
+#[test]
+fn a_name_like_that_of_metadata_is_no_error_where_nothing_is_discovered() {
+    let of = |name: &str| Issuer::new(name).audience("api");
+    let metadata = of("https://auth.example.com/.well-known/openid-configuration");
+    assert!(
+        Guard::builder().issuer(metadata.clone().jwks_uri("https://auth.example.com/jwks")).build().is_ok()
+    );
+    assert!(Guard::builder().issuer(metadata.key_pem(Algorithm::Es256, EC)).build().is_ok());
+    let other = of("https://auth.example.com/.well-known/openid-configuration-v2");
+    assert!(Guard::builder().issuer(other).build().is_ok());
 }
