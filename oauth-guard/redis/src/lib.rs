@@ -77,7 +77,7 @@ pub use self::replay::RedisReplayStore;
 /// [`GuardBuilder::revocation`], takes nothing of that away.
 ///
 /// # Errors
-/// When the URL cannot be used.
+/// When the URL cannot be used, named as the configuration names it: by key or by variable.
 pub fn build(config: &GuardConfig) -> Result<GuardBuilder, BuildError> {
     let builder = config.clone().into_builder();
     let Some(found) = config.redis() else { return Ok(builder) };
@@ -86,7 +86,7 @@ pub fn build(config: &GuardConfig) -> Result<GuardBuilder, BuildError> {
             field: format!("redis.{}", problem.field),
             message: problem.message.clone(),
         };
-        BuildError::of(error.problems().iter().map(field))
+        config.error(error.problems().iter().map(field))
     })?;
     Ok(builder.replay_store(redis.replay_store()).revocation_feed(redis.feed()).redis_connected(true))
 }

@@ -75,11 +75,12 @@ mod keys;
 mod possession;
 mod revocation;
 mod rules;
+mod spelling;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use oauth_client::config::tree::{Environment, Names, Table};
+use oauth_client::config::tree::{Environment, Table};
 use oauth_client::config::{RedisConfig, schema};
 use oauth_client::secret::from_file;
 use serde::de::DeserializeOwned;
@@ -87,6 +88,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 pub use self::keys::KEYS;
+pub(crate) use self::spelling::Spelling;
 use crate::error::{BuildError, Problem};
 use crate::guard::{Guard, GuardBuilder};
 use crate::issuer::{Issuer, Profile};
@@ -99,8 +101,6 @@ use crate::keys::KeyPolicy;
 pub struct GuardConfig {
     builder: GuardBuilder,
     redis: Option<RedisConfig>,
-    /// How its variables are named, where it came from the environment.
-    names: Option<Names>,
 }
 
 impl GuardConfig {
@@ -139,7 +139,9 @@ impl GuardConfig {
         let environment = Environment::read(prefix, KEYS, variables);
         let names = environment.names();
         match Self::read(&environment.tree, environment.problems()) {
-            Ok(config) => Ok(Self { names: Some(names.clone()), ..config }),
+            Ok(Self { builder, redis }) => {
+                Ok(Self { builder: builder.spelled(Spelling::Variables(names.clone())), redis })
+            }
             Err(problems) => Err(BuildError::new(names.rename(problems))),
         }
     }
@@ -149,8 +151,7 @@ impl GuardConfig {
     /// # Errors
     /// As [`GuardBuilder::build`].
     pub fn build(self) -> Result<Guard, BuildError> {
-        let Self { builder, names, .. } = self;
-        builder.build().map_err(|error| named(names.as_ref(), error))
+        self.builder.build()
     }
 
     /// The Redis that the guards of a fleet share, with the table `redis`. The package `tower-oauth-guard-redis` connects
@@ -160,9 +161,16 @@ impl GuardConfig {
         self.redis.as_ref()
     }
 
-    /// The builder, to set a claims type, an HTTP client or a clock of your own in code.
+    /// The builder, to set a claims type, an HTTP client or a clock of your own in code. Its errors name settings as the
+    /// configuration does, by key or by variable; what code adds is named in the same way.
     pub fn into_builder(self) -> GuardBuilder {
         self.builder
+    }
+
+    /// What a package beside this one found, by key, named as the configuration names it.
+    #[doc(hidden)]
+    pub fn error(&self, problems: impl IntoIterator<Item = Problem>) -> BuildError {
+        self.builder.spelling().of(BuildError::new(problems.into_iter().collect()))
     }
 
     /// Builds the guard. Claims are deserialized into a type of your own.
@@ -170,8 +178,7 @@ impl GuardConfig {
     /// # Errors
     /// As [`GuardBuilder::build`].
     pub fn build_typed<T: DeserializeOwned + Send + Sync + 'static>(self) -> Result<Guard<T>, BuildError> {
-        let Self { builder, names, .. } = self;
-        builder.claims::<T>().build().map_err(|error| named(names.as_ref(), error))
+        self.builder.claims::<T>().build()
     }
 
     fn from_tree(values: &Map<String, Value>) -> Result<Self, BuildError> {
@@ -186,11 +193,11 @@ impl GuardConfig {
         let redis = Table::new(values).table("redis");
         let redis = redis.and_then(|table| RedisConfig::of_table(table, "redis", &mut problems));
         if problems.is_empty() {
-            return Ok(Self { builder: builder.redis_connected(redis.is_none()), redis, names: None });
+            return Ok(Self { builder: builder.redis_connected(redis.is_none()), redis });
         }
         // The errors that building finds are reported together with these, one for each field.
         let more = builder.build().err().map(|error| error.problems().to_vec()).unwrap_or_default();
-        let all = problems.into_iter().chain(more.into_iter().map(renamed));
+        let all = problems.into_iter().chain(more);
         Err(schema::settle(all))
     }
 }
@@ -350,22 +357,6 @@ fn key_policy(table: Table<'_>) -> KeyPolicy {
         max_stale: seconds("max_stale_seconds", default.max_stale),
         ..default
     }
-}
-
-/// An error of building, by variables where the configuration came from those.
-fn named(names: Option<&Names>, error: BuildError) -> BuildError {
-    match names {
-        Some(names) => BuildError::new(names.rename(error.problems().iter().cloned().map(renamed))),
-        None => error,
-    }
-}
-
-/// The builder's field names, with the units of the file.
-fn renamed(mut problem: Problem) -> Problem {
-    if problem.field.starts_with("keys.") {
-        problem.field.push_str("_seconds");
-    }
-    problem
 }
 
 #[cfg(feature = "toml")]

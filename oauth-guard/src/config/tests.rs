@@ -522,11 +522,35 @@ fn problems_of_the_environment_are_reported_together_by_variable() {
         ("GUARD_ISSUER_0_AUDIENCE", "x"),
         ("GUARD_ISSUER_0_JWKS_FILE", "does/not/exist.json"),
     ]);
-    let error = config.unwrap().build().unwrap_err();
+    let config = config.unwrap();
+    let error = config.clone().build().unwrap_err();
     assert_eq!(fields(&error), ["GUARD_ISSUER_0_JWKS_FILE"]);
+    assert_eq!(config.clone().into_builder().build().unwrap_err(), error);
+    let guard = of_variables(&[("GUARD_ISSUER_0_ISSUER", "https://a"), ("GUARD_ISSUER_0_AUDIENCE", "x")]);
+    assert_eq!(guard.unwrap().build().unwrap().reload(config).unwrap_err(), error);
     let directory = std::env::current_dir().unwrap();
     let path = directory.join("does/not/exist.json");
     assert!(error.to_string().contains(&format!("{} cannot be read: ", path.display())), "{error}");
+}
+
+#[test]
+fn what_code_adds_to_a_configuration_is_named_in_the_same_way() {
+    let good = [("GUARD_ISSUER_0_ISSUER", "https://a"), ("GUARD_ISSUER_0_AUDIENCE", "x")];
+    let of_file = read(&json!({"issuer": [{"issuer": "https://a", "audience": ["x"]}]})).unwrap();
+    for (config, named) in [
+        (of_variables(&good).unwrap(), ["GUARD_TOKEN_COOKIE", "max_tenants", "GUARD_KEYS_MAX_AGE_SECONDS"]),
+        (of_file, ["token_cookie", "max_tenants", "keys.max_age_seconds"]),
+    ] {
+        let keys = KeyPolicy { max_age: Duration::ZERO, ..KeyPolicy::default() };
+        let error = config.into_builder().keys(keys).token_cookie("").max_tenants(0).build().unwrap_err();
+        let mut found = fields(&error);
+        found.sort_unstable();
+        let mut named = named.to_vec();
+        named.sort_unstable();
+        assert_eq!(found, named);
+    }
+    let of_redis = Problem { field: "redis.url".to_owned(), message: "x".to_owned() };
+    assert_eq!(fields(&of_variables(&good).unwrap().error([of_redis])), ["GUARD_REDIS_URL"]);
 }
 
 #[test]

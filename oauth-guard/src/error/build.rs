@@ -26,12 +26,6 @@ impl BuildError {
         Self { problems }
     }
 
-    /// What a package beside this one found.
-    #[doc(hidden)]
-    pub fn of(problems: impl IntoIterator<Item = Problem>) -> Self {
-        Self::new(problems.into_iter().collect())
-    }
-
     /// All of them, in the order of the settings.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

@@ -13,6 +13,7 @@ use super::settings::Settings;
 use crate::address::Address;
 use crate::authorize::{DryRun, Preflight, Rule};
 use crate::claims::Untyped;
+use crate::config::Spelling;
 use crate::error::BuildError;
 use crate::issuer::Issuer;
 use crate::keys::KeyPolicy;
@@ -365,7 +366,17 @@ impl<T: DeserializeOwned + Send + Sync + 'static> GuardBuilder<T> {
     /// The settings are those of a configuration, which may leave out what code provides for.
     pub(crate) fn of_configuration(mut self) -> Self {
         self.settings.possession.is_configured = true;
+        self.spelled(Spelling::Keys)
+    }
+
+    /// Names settings in this way where one is wrong.
+    pub(crate) fn spelled(mut self, spelling: Spelling) -> Self {
+        self.settings.spelling = spelling;
         self
+    }
+
+    pub(crate) fn spelling(&self) -> &Spelling {
+        &self.settings.spelling
     }
 
     /// Notes that the Redis which the configuration names is connected to, or is not.

@@ -18,6 +18,7 @@ use crate::authorize::{Defaults, DryRun, Extras, RouteRules, Rule, Vocabulary};
 use crate::bearer::TokenLocations;
 use crate::cache::TokenCache;
 use crate::claims::{Untyped, misfit};
+use crate::config::Spelling;
 use crate::defaults;
 use crate::describe::ResourceMetadata;
 use crate::error::{BuildError, Problems};
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) possession: PossessionSettings,
     /// The configuration names a Redis that is not connected.
     pub(crate) unconnected_redis: bool,
+    /// How errors name settings.
+    pub(crate) spelling: Spelling,
 }
 
 impl Settings {
@@ -70,6 +73,14 @@ impl Settings {
         self,
         old: Option<&Snapshot<T>>,
     ) -> Result<Snapshot<T>, BuildError> {
+        let spelling = self.spelling.clone();
+        self.checked(old).map_err(|problems| spelling.of(problems.into_error()))
+    }
+
+    fn checked<T: DeserializeOwned + Send + Sync + 'static>(
+        self,
+        old: Option<&Snapshot<T>>,
+    ) -> Result<Snapshot<T>, Problems> {
         let mut problems = Problems::default();
         if self.unconnected_redis {
             problems.add(
@@ -88,7 +99,7 @@ impl Settings {
         let Some(revoked) = old.map(|old| Arc::clone(&old.feeds.list)).or_else(|| List::new().map(Arc::new))
         else {
             problems.add("revocation", "the system has no random bytes for the key of the list");
-            return Err(problems.into_error());
+            return Err(problems);
         };
         let assembler = self.assembler(old, Arc::clone(&revoked), &mut problems);
         let mut issuers = HashMap::new();
@@ -123,7 +134,7 @@ impl Settings {
         let issuers: Option<HashMap<_, _>> =
             issuers.into_iter().map(|(name, state)| Some((name, state?))).collect();
         let (Some(issuers), Some(cache), true) = (issuers, cache, problems.is_empty()) else {
-            return Err(problems.into_error());
+            return Err(problems);
         };
         let introspecting: Box<[_]> =
             issuers.values().filter(|issuer| issuer.introspector.is_some()).cloned().collect();
