@@ -117,7 +117,8 @@ impl Requirement {
     /// The token is bound to a key, whose possession the caller has proven (RFC 9449, RFC 8705). For routes where a
     /// stolen token must be useless, while other routes accept bearer tokens. A token that is not bound gets 401, with
     /// a challenge for DPoP where the guard [accepts that](crate::GuardBuilder::dpop). A rule that needs it is an error
-    /// when the guard is built with neither DPoP nor [certificates](crate::GuardBuilder::certificates).
+    /// when the guard is built with neither DPoP nor [certificates](crate::GuardBuilder::certificates); a
+    /// [`GuardLayer::require`](crate::GuardLayer::require) is not checked for that, and rejects every request.
     pub fn bound() -> Self {
         Self::of(Term::Bound)
     }
