@@ -6,3 +6,4 @@ mod head;
 pub use self::body::RequestBody;
 pub(crate) use self::body::{Reading, Unread};
 pub use self::head::RequestHead;
+pub(crate) use self::head::is_preflight;
