@@ -41,11 +41,13 @@ impl Refresh<'_> {
     fn is_ended_by(&self, Stored { tokens: log_out, revision }: &Stored) -> bool {
         if let Some(held) = &self.held.token {
             let has_outlived = || self.engine.ledger(|ledger| ledger.has_outlived(*revision));
+            // Then the revision is one of the login before.
+            let is_unseen = || self.engine.ledger(|ledger| ledger.is_unseen());
             return match log_out.ends(held.tokens()) {
                 Some(ends) => ends,
                 None if has_outlived() => false,
                 // It was in the entry before the log-out.
-                None if self.held.revision.is_some() => true,
+                None if self.held.revision.is_some() && !is_unseen() => true,
                 None => log_out.ends_by_date(held.tokens()),
             };
         }

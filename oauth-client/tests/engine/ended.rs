@@ -5,7 +5,7 @@ use oauth_client::store::{MemoryStore, StoreKey, TokenStore as _};
 use oauth_client::{TokenSet, TokenSource};
 use oauth_mock::Endpoint;
 
-use crate::support::{Fixture, LIFETIME, Scripted, advance, fixture};
+use crate::support::{Fixture, LIFETIME, Script, Scripted, advance, fixture};
 
 fn source(fixture: &Fixture, request: &TokenRequest, store: &Scripted) -> TokenSource {
     fixture.client.source(request.clone()).store(store.clone()).build().unwrap()
@@ -140,6 +140,46 @@ async fn a_store_that_was_emptied_is_filled_again_also_in_the_middle_of_a_refres
     advance(120).await;
     source.settle().await.unwrap();
     assert_eq!(stored(&store.inner, &key).await.as_ref(), Some(token.tokens()));
+}
+
+/// What the source has seen of the store is of the login before. The new one cannot be written either, so that the
+/// log-out is what it finds there first.
+#[tokio::test(start_paused = true)]
+async fn a_login_made_while_the_store_is_away_is_not_ended_by_the_log_out_before_it() {
+    for (is_noticed, has_expired) in [(false, false), (false, true), (true, false), (true, true)] {
+        let fixture = fixture();
+        let (store, request) = (Scripted::default(), fixture.person());
+        let [here, elsewhere] = [(); 2].map(|()| source(&fixture, &request, &store));
+        here.token().await.unwrap();
+        elsewhere.log_out().await.unwrap();
+        advance(LIFETIME + 1).await;
+        if is_noticed {
+            assert!(here.token().await.unwrap_err().is_reauthorization_required());
+        }
+        let login = fixture.client.request(&fixture.person()).await.unwrap();
+        {
+            let mut script = store.script();
+            let Script { loads, leases, writes, .. } = &mut *script;
+            [loads, leases, writes].map(|trouble| trouble.failures = usize::MAX);
+        }
+        if has_expired {
+            advance(LIFETIME + 1).await;
+        }
+        let case = format!("noticed: {is_noticed}, expired: {has_expired}");
+        assert_eq!(here.log_in(login).await.is_err(), has_expired, "{case}");
+        advance(LIFETIME + 1).await;
+        (store.script().loads.failures, store.script().leases.failures) = (0, 0);
+        let token = here.token().await.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+        store.script().writes.failures = 0;
+        here.settle().await.unwrap();
+        let key = store.last_key().unwrap();
+        assert_eq!(stored(&store.inner, &key).await.as_ref(), Some(token.tokens()), "{case}");
+
+        // A log-out of that login ends it.
+        source(&fixture, &request, &store).log_out().await.unwrap();
+        advance(LIFETIME + 1).await;
+        assert!(here.token().await.unwrap_err().is_reauthorization_required(), "{case}");
+    }
 }
 
 /// A process that was suspended beyond its lease writes what the server gave it before the log-out.
