@@ -24,11 +24,11 @@ use crate::token::{AccessToken, Secret, TokenSet, family_of};
 const MAX_LOGINS: u32 = 5;
 
 impl Engine {
-    /// The tokens are those of another login than before. A store that [is for one
-    /// user](crate::store::TokenStore::is_for_one_user) may have several all the same, and nothing else tells.
-    pub(super) fn has_another_login(&self, of_another_source: bool) {
-        self.family.end();
-        if of_another_source && !self.request.names_its_user() {
+    /// Warns that the tokens are those of a login that another source was given. A store that [is for one
+    /// user](crate::store::TokenStore::is_for_one_user) may have several all the same, and nothing else tells. Never called
+    /// with the state locked: a layer of the log may call back.
+    pub(super) fn warn_of_another_login(&self) {
+        if !self.request.names_its_user() {
             tracing::warn!(
                 target: "oauth_client",
                 "the store's entry has another login by now, which this source goes on with; if it is another user's, \

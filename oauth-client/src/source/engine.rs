@@ -262,7 +262,7 @@ impl Engine {
             None if logins != began_at && state.login.is_none() => return Progress::Free,
             None => (result, began_at),
         };
-        let was_login = login.is_some();
+        let (was_login, mut is_another_login) = (login.is_some(), false);
         // It is kept until here, unless it had to be refreshed: should the task have died, the next one takes it.
         state.login.take_if(|_| is_newest);
         let outcome = result.and_then(|outcome| {
@@ -275,7 +275,8 @@ impl Engine {
                 state.ledger.spend_initial();
             }
             if state.ledger.has_changed_hands() {
-                self.has_another_login(!was_login);
+                self.family.end();
+                is_another_login = !was_login;
             }
             // Not after a login in the meantime: from then on no caller gets the previous token.
             if state.login.is_none() {
@@ -287,6 +288,9 @@ impl Engine {
             Ok((token, from_store)) => {
                 (state.failure, state.failures, state.rejections) = (None, 0, 0);
                 drop(state);
+                if is_another_login {
+                    self.warn_of_another_login();
+                }
                 // Those of older sets end, and give back the lease.
                 self.writes.hurry();
                 let generation = token.generation();
@@ -340,14 +344,18 @@ impl Engine {
             return Ok(());
         }
         let token = state.ledger.renew(tokens.access_token(), (Some(revision), true), make)?;
-        if state.ledger.has_changed_hands() {
-            self.has_another_login(true);
+        let is_another_login = state.ledger.has_changed_hands();
+        if is_another_login {
+            self.family.end();
         }
         let generation = token.generation();
         if state.login.is_none() {
             self.hot.store(Some(Arc::new(token)));
         }
         drop(state);
+        if is_another_login {
+            self.warn_of_another_login();
+        }
         self.emit(Event::Adopted { generation });
         Ok(())
     }

@@ -162,6 +162,8 @@ impl Ledger {
     ) {
         if let Ok(token) = make(self.generations + 1) {
             self.generations += 1;
+            // It is of this source's own login, which is no news when its first refresh succeeds.
+            self.family = token.tokens().family();
             self.hold(token);
             (self.held.rejected, self.held.revision, self.held.from_store) = (false, revision, false);
             self.initial_is_spent = true;

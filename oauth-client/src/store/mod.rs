@@ -134,6 +134,10 @@ impl<S: TokenStore> TokenStore for Arc<S> {
     ) -> impl Future<Output = Result<Option<Lease>, StoreError>> + Send {
         (**self).lease(key, longest)
     }
+
+    fn is_for_one_user(&self) -> bool {
+        (**self).is_for_one_user()
+    }
 }
 
 /// An entry as it was loaded.
