@@ -59,6 +59,19 @@ impl Engine {
         })
     }
 
+    /// Notes what was derived before the root's slot is free: the log-out that takes it next has to know all tokens. A login
+    /// that has come meanwhile makes it worthless, and one that comes now finds it here and drops it.
+    fn note_derived(&self, derived: &RefreshOutcome, root: &Self, logins: u64) {
+        let RefreshOutcome { tokens, revision, from_store } = derived;
+        self.ledger(|ledger| {
+            if root.family.logins() == logins {
+                let make = |generation| self.usable(tokens.clone(), generation);
+                // One that no header can carry fails when the refresh is finished.
+                let _ = ledger.renew(tokens.access_token(), (*revision, *from_store), make);
+            }
+        });
+    }
+
     /// The place of the root's one refresh, once it is free and no login waits to be taken over.
     async fn place(self: &Arc<Self>) -> Result<RefreshSlot, Error> {
         loop {
@@ -102,6 +115,9 @@ pub(super) async fn run(
             }),
             Some(store) => refresh.derive_with_store(&own, &*store).await,
         };
+        if let Ok(derived) = &outcome {
+            engine.note_derived(derived, root, logins);
+        }
         root.free_slot(&slot.flight);
         // Those who wait for the root look again, and it has cost them nothing.
         let _ = slot.place.send(Progress::Free);
