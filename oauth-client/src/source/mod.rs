@@ -241,9 +241,10 @@ impl TokenSource {
     ///
     /// The login must have been for that API, too ([`AuthorizationRequest::resource`](crate::login::AuthorizationRequest::resource)).
     /// Another [login](Self::log_in) here, or a [log-out](Self::revoke), drops the tokens of all derived sources. The
-    /// log-out removes them from the store as well, and `revoke` revokes them: those of each source that this process has
-    /// derived, with a handle or without. It does not know what only other processes have derived; there such a token
-    /// stays in the store, and good, until it expires. A grant that can be asked for without a person, such as `client_credentials`, is asked for again, for that API.
+    /// log-out removes them from the store as well, and `revoke` revokes them: those of each source that this source has
+    /// derived since it was built, with a handle or without. It does not know what other processes have derived, nor does a
+    /// source that was dropped and built again know what was derived before: such a token stays in the store, and good,
+    /// until it expires. A grant that can be asked for without a person, such as `client_credentials`, is asked for again, for that API.
     /// Called again for the same API, it returns the same source, as long as a handle to that source exists.
     ///
     /// ```
@@ -356,7 +357,9 @@ impl TokenSource {
     }
 
     /// Revokes what the source holds (RFC 7009), refresh token first, and forgets it, in its [store](crate::store),
-    /// too: a log-out. So it does with what was [derived](Self::for_resource) from it. A refresh that is under way is waited for, and the tokens it brought are revoked.
+    /// too: a log-out. So it does with what this source has [derived](Self::for_resource) since it was built; a source that was
+    /// dropped and built again does not know what was derived before. A refresh that is under way is waited for, and the tokens
+    /// it brought are revoked.
     ///
     /// Afterwards, what a person granted is gone: [`token`](Self::token) fails with
     /// [`is_reauthorization_required`](Error::is_reauthorization_required), until a user who has logged in again
