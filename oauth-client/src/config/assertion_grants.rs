@@ -44,6 +44,11 @@ pub(super) fn misplaced(table: Table<'_>, grant: &str, problems: &mut Vec<Proble
     }
 }
 
+/// Whether a key is for this grant. Most are for all.
+pub(super) fn is_for(field: &str, grant: &str) -> bool {
+    FOR.iter().find(|(name, _)| *name == field).is_none_or(|(_, grants)| grants.contains(&grant))
+}
+
 /// `jwt_bearer` (RFC 7523 section 2.1): an assertion from elsewhere, or one that is signed here.
 pub(super) fn assertion(table: Table<'_>, problems: &mut Vec<Problem>) -> Option<TokenRequest> {
     match (table.has("assertion"), table.table(SIGNED)) {

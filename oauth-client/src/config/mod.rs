@@ -283,13 +283,13 @@ impl ClientConfig {
     fn read(values: &Map<String, Value>, mut problems: Vec<Problem>) -> Result<Self, Vec<Problem>> {
         schema::check(values, KEYS, "", &mut problems);
         let table = Table::new(values);
-        params::check(table, &mut problems);
         let dialect = custom::dialect(table, &mut problems);
-        let usual = dialect.grants.first().map(String::as_str).unwrap_or_default();
-        let login = login::way(table, table.text("grant").unwrap_or(usual), &mut problems);
-        let request = request(table, &dialect, login.as_ref(), &mut problems);
-        let by_jag = table.text("grant").unwrap_or(usual) == "id_jag";
-        let identity_provider = match by_jag {
+        let usual = dialect.grants.first().map_or("client_credentials", String::as_str);
+        let grant = table.text("grant").unwrap_or(usual);
+        params::check(table, grant, &mut problems);
+        let login = login::way(table, grant, &mut problems);
+        let request = request(table, &dialect, grant, login.as_ref(), &mut problems);
+        let identity_provider = match grant == "id_jag" {
             true => assertion_grants::identity_provider(table, &mut problems).map(Box::new),
             false => None,
         };
@@ -364,6 +364,7 @@ fn client(table: Table<'_>, dialect: Dialect, problems: &mut Vec<Problem>) -> Cl
 fn request(
     table: Table<'_>,
     dialect: &Dialect,
+    grant: &str,
     login: Option<&LoginMethod>,
     problems: &mut Vec<Problem>,
 ) -> Option<TokenRequest> {
@@ -373,10 +374,9 @@ fn request(
             problems.push(problem(&format!("params.{name}"), &message));
         }
     }
-    let usual = dialect.grants.first().map_or("client_credentials", String::as_str);
-    assertion_grants::misplaced(table, table.text("grant").unwrap_or(usual), problems);
-    let request = match table.text("grant").unwrap_or(usual) {
-        grant if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
+    assertion_grants::misplaced(table, grant, problems);
+    let request = match grant {
+        _ if !dialect.grants.is_empty() && !dialect.grants.iter().any(|known| known == grant) => {
             problems.push(problem("grant", &dialect.no_grant(grant)));
             return None;
         }
@@ -402,7 +402,7 @@ fn request(
     };
     let request = request.scope(table.texts("scope")).resource(table.texts("resource"));
     // Of the two legs of id_jag, the first names it.
-    let audience = table.text("audience").filter(|_| table.text("grant") != Some("id_jag"));
+    let audience = table.text("audience").filter(|_| grant != "id_jag");
     let request = audience.into_iter().fold(request, TokenRequest::audience);
     let request = table.text("subject").into_iter().fold(request, TokenRequest::subject);
     let request = login::with_details(request, TokenRequest::authorization_details, table, problems);
