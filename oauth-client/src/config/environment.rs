@@ -287,7 +287,7 @@ fn stray(prefix: &str, keys: &[Key], field: &str, given: &BTreeSet<String>, file
         return format!("is given beside {file}; unset one of them");
     }
     match suggestion(prefix, keys, field) {
-        Some(name) if name != field => format!("is not a known variable; did you mean {name}?"),
+        Some(name) if name != field => format!("{}{name}?", names::DID_YOU_MEAN),
         _ => names::misnumbered(prefix, keys, field, given).unwrap_or_else(|| {
             format!("is not a known variable; the prefix is {prefix}, the rest a key in capitals")
         }),

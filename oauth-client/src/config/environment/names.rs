@@ -17,7 +17,8 @@ impl Names {
         Self { prefix: prefix.to_owned(), keys }
     }
 
-    /// The problems by their variables instead of their keys.
+    /// The problems by their variables instead of their keys. What is missing only because its variable is misspelt is left
+    /// out: that shows only by the variables.
     #[must_use]
     pub fn rename(&self, problems: impl IntoIterator<Item = Problem>) -> Vec<Problem> {
         let named = |problem: Problem| match problem.field.starts_with(&self.prefix) {
@@ -25,7 +26,11 @@ impl Names {
             true => problem,
             false => Problem { field: self.variable(&problem.field), ..problem },
         };
-        problems.into_iter().map(named).collect()
+        let mut named: Vec<_> = problems.into_iter().map(named).collect();
+        let meant: BTreeSet<String> = named.iter().flat_map(meant).map(str::to_owned).collect();
+        named
+            .retain(|problem| !(problem.message.starts_with("is missing") && meant.contains(&problem.field)));
+        named
     }
 
     /// The variable of a key that is written `issuer[0].audience`. What is inside of one variable follows its name.
@@ -63,6 +68,14 @@ impl Names {
             name.push('_');
         }
     }
+}
+
+pub(super) const DID_YOU_MEAN: &str = "is not a known variable; did you mean ";
+
+/// The variable that was meant by a misspelt one. That of a secret's file stands for the secret, too.
+fn meant(problem: &Problem) -> Vec<&str> {
+    let name = problem.message.strip_prefix(DID_YOU_MEAN).and_then(|name| name.strip_suffix('?'));
+    name.into_iter().flat_map(|name| [name, name.strip_suffix("_FILE").unwrap_or(name)]).collect()
 }
 
 /// Every variable that these keys know, with 0 for each index.

@@ -169,7 +169,6 @@ fn all_problems_are_reported_together_by_their_variables() {
     ]);
     let fields: BTreeSet<_> = found.iter().map(|line| line.split(": ").next().unwrap()).collect();
     let expected = [
-        "APP_CLIENT_ID",
         "APP_CLIENT_IDD",
         "APP_CLIENT_SECRET_FILE",
         "APP_HEADERS_X_API_KEY_FILE",
@@ -284,3 +283,26 @@ mod parts {
 }
 #[cfg(feature = "toml")]
 mod walk;
+
+/// Keys that are misspelt in a file are reported once, too.
+#[test]
+fn a_misspelt_variable_is_not_missing_as_well() {
+    for (name, meant) in [
+        ("APP_CLIENT_IDD", "APP_CLIENT_ID"),
+        ("APP_ISUER", "APP_ISSUER"),
+        ("APP_CLIENT_SECRT", "APP_CLIENT_SECRET"),
+        ("APP_CLIENT_SECRT_FILE", "APP_CLIENT_SECRET_FILE"),
+    ] {
+        let others = GOOD.iter().filter(|(good, _)| *good != meant.trim_end_matches("_FILE"));
+        let given: Vec<_> = others.copied().chain([(name, "https://x.example.com")]).collect();
+        assert_eq!(problems(&given), [format!("{name}: is not a known variable; did you mean {meant}?")]);
+    }
+    // What is missing by itself still is, and what is wrong under the right name, too.
+    let variables = |said: Vec<String>| -> Vec<String> {
+        said.iter().filter_map(|said| Some(said.split_once(':')?.0.to_owned())).collect()
+    };
+    let said = problems(&[("APP_ISUER", "https://auth.example.com"), ("APP_CLIENT_ID", "svc")]);
+    assert_eq!(variables(said), ["APP_ISUER", "APP_CLIENT_SECRET"]);
+    let said = with(&[("APP_TIMEOUT_SECOND", "1"), ("APP_TIMEOUT_SECONDS", "soon")]);
+    assert_eq!(variables(said), ["APP_TIMEOUT_SECOND", "APP_TIMEOUT_SECONDS"]);
+}
