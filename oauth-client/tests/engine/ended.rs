@@ -160,7 +160,9 @@ async fn a_login_made_while_the_store_is_away_is_not_ended_by_the_log_out_before
         {
             let mut script = store.script();
             let Script { loads, leases, writes, .. } = &mut *script;
-            [loads, leases, writes].map(|trouble| trouble.failures = usize::MAX);
+            for trouble in [loads, leases, writes] {
+                trouble.failures = usize::MAX;
+            }
         }
         if has_expired {
             advance(LIFETIME + 1).await;

@@ -41,7 +41,7 @@ async fn two_users_with_a_name_each_never_get_each_others_token() {
     }
     for _ in 0..3 {
         for (user, request, started) in &running {
-            assert_eq!(whose(&fixture, &started).await, *user);
+            assert_eq!(whose(&fixture, started).await, *user);
             // The next start of the program.
             assert_eq!(whose(&fixture, &source(request).build().unwrap()).await, *user);
         }
