@@ -253,7 +253,7 @@ pub const KEYS: &[Key] = &[
         Kind::Pairs,
         "none",
         "params = { partnerId = \"10000\" }",
-        "Further parameters of the token request; of the authorization request where the grant begins with one. What has a key of its own with this grant, such as scope, and what carries a secret are refused here; client_id may be repeated for servers that want it in the body, too.",
+        "Further parameters of the token request; of the authorization request where the grant begins with one. What has a key of its own with this grant, such as scope, and what carries a secret are refused here; client_id may be repeated for servers that want it in the body of a token request, too (with authorization_code it is sent by itself).",
     ),
     Key::new(
         "dpop",

@@ -11,6 +11,7 @@ mod path;
 mod requirement;
 mod routes;
 mod rule;
+mod strength;
 
 pub(crate) use self::alternatives::Alternatives;
 pub(crate) use self::authorization::log_dry_run;

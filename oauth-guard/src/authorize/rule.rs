@@ -1,6 +1,6 @@
 //! Rules: what the requests of a route need.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Method;
@@ -13,7 +13,7 @@ use super::mcp::{self, McpRules, Name, Operations};
 use super::origin::Origins;
 use super::path::Ambiguous;
 use super::requirement::{Facts, Requirement};
-use super::routes::{Lookup, PatternError, Routes, unnamed};
+use super::routes::{Lookup, PatternError, Routes};
 use crate::claims::Claims;
 use crate::defaults::MCP_BODY_BYTES;
 use crate::error::Problems;
@@ -223,7 +223,7 @@ impl Rule {
 #[derive(Debug)]
 pub(crate) struct RouteRules {
     routes: Routes,
-    all: Box<[Rule]>,
+    pub(super) all: Box<[Rule]>,
     mcp: McpRules,
     vocabulary: VocabularyId,
     pub(super) origins: Option<Origins>,
@@ -395,23 +395,6 @@ impl RouteRules {
 
     pub(crate) fn denies_by_default(&self) -> bool {
         self.deny_by_default
-    }
-
-    /// The patterns with a requirement for which the others require nothing. Where those deny what has no rule, a pattern
-    /// that they do not have is closed.
-    pub(crate) fn required_without<'a>(&'a self, others: &Self) -> Vec<&'a str> {
-        // By what they match: the names of parameters select nothing.
-        let key = |rule: &Rule| (unnamed(&rule.path), rule.mcp.is_some());
-        let (requiring, free): (Vec<_>, Vec<_>) =
-            others.all.iter().partition(|rule| rule.requirement.is_some());
-        let [requiring, free] =
-            [requiring, free].map(|rules| rules.into_iter().map(key).collect::<HashSet<_>>());
-        let opens = |rule: &Rule| {
-            let key = key(rule);
-            !requiring.contains(&key) && (!others.deny_by_default || free.contains(&key))
-        };
-        let required = self.all.iter().filter(|rule| rule.requirement.is_some() && opens(rule));
-        required.map(|rule| rule.path.as_str()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The rules that apply to a request, `None` for the default: the same one twice, unless a slash at the end could

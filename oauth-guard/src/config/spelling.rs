@@ -37,8 +37,9 @@ impl Spelling {
 
 /// Whether a file can have it. Other settings are in code only, and no variable is named after them.
 fn is_key(field: &str) -> bool {
+    let in_code_only = ["keys", "keys.timeout"];
     let first = field.split(['.', '[']).next();
-    KEYS.iter().any(|key| Some(key.name) == first)
+    !in_code_only.contains(&field) && KEYS.iter().any(|key| Some(key.name) == first)
 }
 
 /// The builder has durations where a file has seconds.

@@ -39,7 +39,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Guard<T> {
     /// ```
     ///
     /// A reload after which fewer routes are closed is logged as a warning: where routes without a rule are no longer denied,
-    /// and where no rule for a pattern has a requirement any more, while one had.
+    /// and where the rules ask for less on the paths of a pattern that has a rule before it. Two requirements are not compared
+    /// with each other.
     ///
     /// It changes as a whole: a request is decided by the configuration that was in force when it arrived, from the first
     /// check to the rejection. The requirements of layers ([`GuardLayer::require`](crate::GuardLayer::require)) are code
@@ -104,11 +105,11 @@ impl<T> Snapshot<T> {
                 "after this reload, routes without a rule are open to every valid token: default_access was \"deny\" before, from the file or from GuardBuilder::deny_by_default, which has to be called for each reload"
             );
         }
-        let paths = had.required_without(has);
+        let paths = had.weakened_by(has);
         if !paths.is_empty() {
             tracing::warn!(
                 target: "oauth_guard", rules = paths.len(), paths = ?paths.get(..PATHS_LOGGED).unwrap_or(&paths),
-                "after this reload, nothing is required on paths where a rule required something; rules that code adds have to be added for each reload"
+                "after this reload, less is required on paths that have a rule before it; rules that code adds have to be added for each reload"
             );
         }
     }

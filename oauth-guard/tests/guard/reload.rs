@@ -306,6 +306,39 @@ async fn a_reload_that_opens_routes_is_logged() {
     }
     guard.reload(of().deny_by_default().rule(Rule::new("/admin/{*rest}"))).unwrap();
     assert_eq!(warned(&lines).len(), 1, "the rule opens it");
+    // What a wider rule leaves open, what is only tried out, and what is public now.
+    let account = || Rule::new("/account/{*rest}");
+    let wide = || Rule::new("/{*rest}");
+    for (had, has) in [
+        (of().rule(wide().public()).rule(account()), of().rule(wide().public())),
+        (of().rule(account()), of().rule(account().optional())),
+        (of().rule(wide()).deny_by_default().rule(admin()), of().rule(wide()).deny_by_default()),
+        (of().rule(admin()), of().rule(admin().dry_run())),
+        (
+            of().rule(admin().methods([http::Method::POST])).rule(account().methods([http::Method::GET])),
+            of().rule(admin().methods([http::Method::GET])),
+        ),
+        (
+            of().rule(Rule::new("/mcp")).rule(Rule::new("/mcp").mcp("*").require(Requirement::role("admin"))),
+            of().rule(Rule::new("/mcp")),
+        ),
+    ] {
+        guard.reload(had).unwrap();
+        lines.take();
+        guard.reload(has).unwrap();
+        let said = warned(&lines);
+        assert!(said.len() == 1 && said[0].contains("less is required"), "{said:?}");
+    }
+    // A rule for all requests of a path is there for MCP, too, and what is only tried out requires nothing.
+    let plain = || Rule::new("/mcp").require(Requirement::role("admin"));
+    for (had, has) in
+        [(of().rule(plain().mcp("*")), of().rule(plain())), (of().rule(admin().dry_run()), of())]
+    {
+        guard.reload(had).unwrap();
+        lines.take();
+        guard.reload(has).unwrap();
+        assert_eq!(warned(&lines), [""; 0]);
+    }
     guard.reload(of().rule(admin())).unwrap();
     lines.take();
     let many = (0..20).fold(of(), |builder, n| {
