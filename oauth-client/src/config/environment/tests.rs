@@ -1,5 +1,6 @@
 use super::super::{ClientConfig, KEYS};
 use super::*;
+#[cfg(feature = "toml")]
 use crate::config::environment::example::{parse, written};
 #[cfg(feature = "toml")]
 use crate::config::tree::from_toml;
