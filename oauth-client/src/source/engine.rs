@@ -78,7 +78,7 @@ pub(super) struct State {
     task: Option<AbortHandle>,
     /// The lease that a write in the background has kept.
     lease: Weak<Lease>,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     /// Tokens of a login, to go on with: the next refresh takes them.
     pub(super) login: Option<TokenSet>,
     /// Counts logins and log-outs: what was asked for before one is not handed out after it.

@@ -50,7 +50,7 @@ impl Engine {
             return false;
         }
         let tokens = taken.tokens.clone();
-        state.start_over(taken.revision, |generation| self.usable(tokens, generation));
+        state.ledger.start_over(taken.revision, |generation| self.usable(tokens, generation));
         true
     }
 }

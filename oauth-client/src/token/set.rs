@@ -247,8 +247,7 @@ impl TokenSet {
         if !self.ended || self.family.is_some() && self.family == other.family() {
             return Some(self.ended);
         }
-        let fences = self.fence.zip(other.fence).filter(|(ours, theirs)| ours != theirs);
-        fences.map(|(ours, theirs)| ours > theirs)
+        later(self.fence, other.fence)
     }
 
     /// The same, by the clocks where nothing else tells.
@@ -340,9 +339,6 @@ impl TokenSet {
     /// Whether this set was obtained later than another of the same entry: by the fencing numbers, else by the server's
     /// clock, else by our own.
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
-        let later = |ours: Option<u64>, theirs: Option<u64>| {
-            ours.zip(theirs).filter(|(ours, theirs)| ours != theirs).map(|(ours, theirs)| ours > theirs)
-        };
         later(self.fence, other.fence)
             .or_else(|| later(self.server_date, other.server_date))
             .unwrap_or(self.issued_at_ms > other.issued_at_ms)
@@ -350,7 +346,7 @@ impl TokenSet {
 
     /// Whether the set was obtained under a later lease than another.
     pub(crate) fn is_fenced_after(&self, other: &Self) -> bool {
-        self.fence.zip(other.fence).is_some_and(|(ours, theirs)| ours > theirs)
+        later(self.fence, other.fence) == Some(true)
     }
 
     /// The members of the response that have no place above, kept as they came.
@@ -358,6 +354,11 @@ impl TokenSet {
     pub fn extra(&self) -> &Map<String, Value> {
         &self.extra
     }
+}
+
+/// Whether ours is the later of two moments or numbers, where both are known and differ.
+fn later(ours: Option<u64>, theirs: Option<u64>) -> Option<bool> {
+    ours.zip(theirs).filter(|(ours, theirs)| ours != theirs).map(|(ours, theirs)| ours > theirs)
 }
 
 /// What the sets of a login share that begins with this refresh token.

@@ -8,7 +8,6 @@ use super::{Failure, Flight, State};
 use crate::error::Error;
 use crate::grant::Renewal;
 use crate::retry::after_failures;
-use crate::store::Revision;
 use crate::token::{AccessToken, Secret, TokenSet};
 
 /// How long a password is held back once it was refused, at first: most servers lock an account after a handful of
@@ -65,15 +64,6 @@ impl State {
         self.login = Some(tokens);
         self.logins += 1;
         (self.failure, self.failures, self.rejections) = (None, 0, 0);
-    }
-
-    /// Puts an expired login into the ledger.
-    pub(in crate::source) fn start_over(
-        &mut self,
-        revision: Option<Revision>,
-        make: impl FnOnce(u64) -> Result<AccessToken, Error>,
-    ) {
-        self.ledger.start_over(revision, make);
     }
 
     /// Lets the token of a login be used once, if it still is that login's (`own`) and the one in hand: another login, a
