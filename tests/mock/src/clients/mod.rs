@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use self::kinds::{AuthMethod, CertificateSubject, GrantType};
-use crate::keys::{Alg, TestKey};
+use crate::keys::{Alg, TestKey, keys_of};
 
 /// The scope that makes a request one of OpenID Connect (Core section 3.1.2.1).
 pub(crate) const OPENID: &str = "openid";
@@ -144,12 +144,8 @@ impl MockClient {
     /// # Panics
     /// If it has no list `keys`.
     #[must_use]
-    #[expect(clippy::panic, reason = "a key set that is none is an error in the test itself")]
     pub fn jwks(mut self, jwks: &Value) -> Self {
-        let Some(keys) = jwks.get("keys").and_then(Value::as_array) else {
-            panic!("a JWK set has the member `keys`, a list (RFC 7517 section 5)")
-        };
-        self.jwks.extend_from_slice(keys);
+        self.jwks.extend_from_slice(keys_of(jwks));
         self.methods = vec![AuthMethod::PrivateKeyJwt];
         self
     }

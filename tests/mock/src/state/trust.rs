@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::jws::Jws;
-use crate::keys::TestKey;
+use crate::keys::{TestKey, keys_of};
 
 /// An issuer of assertions (RFC 7523 section 2.1), of tokens to exchange (RFC 8693 section 2.1) and of software
 /// statements (RFC 7591 section 2.3), with the keys it signs with.
@@ -45,12 +45,8 @@ impl TrustedIssuer {
     /// # Panics
     /// If it has no list `keys`.
     #[must_use]
-    #[expect(clippy::panic, reason = "a key set that is none is an error in the test itself")]
     pub fn jwks(mut self, jwks: &Value) -> Self {
-        let Some(keys) = jwks.get("keys").and_then(Value::as_array) else {
-            panic!("a JWK set has the member `keys`, a list (RFC 7517 section 5)")
-        };
-        self.jwks.extend_from_slice(keys);
+        self.jwks.extend_from_slice(keys_of(jwks));
         self
     }
 
